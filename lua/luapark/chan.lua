@@ -1,0 +1,220 @@
+-- SPDX-License-Identifier: MIT
+
+-- chan: channels, to the letter of Go's.
+--
+-- The invariants are those of Go's runtime/chan.go:
+--   at least one of the lines rq (receivers) and sq (senders) is empty;
+--   a buffered channel with waiting receivers has an empty buffer, one with waiting senders a full one;
+--   a closed channel has no waiting senders.
+-- (But for waiters whose wait was decided elsewhere: see waitq.)
+--
+-- A channel is a table: its buffer in the array part, a ring c[1] to c[size] whose oldest item is at rx; its state in
+-- the fields. An operation that need not wait is plain Lua that the JIT compiles into its caller's loop.
+
+local core = require "luapark.core"
+local rt = require "luapark.rt"
+local waitq = require "luapark.waitq"
+
+local sudogs, ready = rt.sudogs, rt.ready
+local elem, take, free = waitq.elem, waitq.take, waitq.free
+local enqueue, dequeue, leave = waitq.enqueue, waitq.dequeue, waitq.leave
+local park = core.park
+local RECV, SEND = core.reason.CHANRECV, core.reason.CHANSEND
+local getmetatable, setmetatable, type, error, floor = getmetatable, setmetatable, type, error, math.floor
+
+local Chan = {}
+Chan.__index = Chan
+
+-- What the waker of a parked channel operation says.
+local DONE, CLOSED = 1, -1
+
+local function check(c, method)
+  if getmetatable(c) ~= Chan then
+    error(("calling '%s' on bad self (channel expected, got %s; call it with a colon, c:%s)"):format(
+      method, type(c), method), 3)
+  end
+end
+
+-- chan([capacity]) -> channel
+local function chan(n)
+  n = n or 0
+  if type(n) ~= "number" or n < 0 or n ~= floor(n) or n >= 2 ^ 31 then
+    local got = type(n) == "number" and ("%.14g"):format(n) or type(n)
+    error("bad argument #1 to 'chan' (capacity must be a whole number from 0, got " .. got .. ")", 2)
+  end
+  return setmetatable({ size = n, n = 0, rx = 1, closed = false, rq = 0, sq = 0 }, Chan)
+end
+
+-- The core of sending and receiving, shared with select ----------------------------------------------------------------
+
+-- Gives v to a waiting receiver or to the buffer: whether it could. The channel is open.
+local function put(c, v)
+  if c.rq ~= 0 then
+    local s = dequeue(c, "rq")
+    if s ~= 0 then
+      elem[s] = v
+      ready(sudogs[s].g, sudogs[s].index == 0 and DONE or sudogs[s].index)
+      return true
+    end
+  end
+  local n, size = c.n, c.size
+  if n < size then
+    local i = c.rx + n
+    if i > size then
+      i = i - size
+    end
+    c[i] = v
+    c.n = n + 1
+    return true
+  end
+  return false
+end
+
+-- Takes from the buffer or a waiting sender: whether it could, and the value.
+local function get(c)
+  local n = c.n
+  if n > 0 then
+    local rx = c.rx
+    local v = c[rx]
+    if c.sq ~= 0 then
+      local s = dequeue(c, "sq")
+      if s ~= 0 then -- the buffer is full: the sender's value goes to the place that v leaves, now the last
+        c[rx] = elem[s]
+        elem[s] = nil
+        c.rx = rx < c.size and rx + 1 or 1
+        ready(sudogs[s].g, sudogs[s].index == 0 and DONE or sudogs[s].index)
+        return true, v
+      end
+    end
+    c[rx] = nil
+    c.rx = rx < c.size and rx + 1 or 1
+    c.n = n - 1
+    return true, v
+  end
+  if c.sq ~= 0 then
+    local s = dequeue(c, "sq")
+    if s ~= 0 then
+      local v = elem[s]
+      elem[s] = nil
+      ready(sudogs[s].g, sudogs[s].index == 0 and DONE or sudogs[s].index)
+      return true, v
+    end
+  end
+  return false
+end
+
+-- Waits in one line of c: what the waker said, and the sudog, which the caller frees.
+local function wait(c, line, reason, v)
+  local s = take()
+  elem[s] = v
+  enqueue(c, line, s)
+  local wake, why = park(reason, nil, s)
+  if not wake then
+    leave(c, line, s)
+    elem[s] = nil
+    free(s)
+    error(why, 3)
+  end
+  return wake, s
+end
+
+-- The methods ----------------------------------------------------------------------------------------------------------
+
+-- Parks until a receiver takes v or the buffer has room. An error on a closed channel.
+function Chan:send(v)
+  check(self, "send")
+  if self.closed then
+    error("send on closed channel", 2)
+  end
+  if put(self, v) then
+    return
+  end
+  local wake, s = wait(self, "sq", SEND, v)
+  elem[s] = nil
+  free(s)
+  if wake == CLOSED then
+    error("send on closed channel", 2)
+  end
+end
+
+-- Parks until there is a value: value, true; or nil, false once the channel is closed and empty.
+function Chan:recv()
+  check(self, "recv")
+  local got, v = get(self)
+  if got then
+    return v, true
+  end
+  if self.closed then
+    return nil, false
+  end
+  local wake, s = wait(self, "rq", RECV, nil)
+  v = elem[s]
+  elem[s] = nil
+  free(s)
+  return v, wake ~= CLOSED
+end
+
+-- Sends if that can be done at once: whether it was. Never parks.
+function Chan:trysend(v)
+  check(self, "trysend")
+  if self.closed then
+    error("send on closed channel", 2)
+  end
+  return put(self, v)
+end
+
+-- Receives if that can be done at once: value, ok, true; or nil, false, false. Never parks.
+function Chan:tryrecv()
+  check(self, "tryrecv")
+  local got, v = get(self)
+  if got then
+    return v, true, true
+  end
+  return nil, false, self.closed
+end
+
+-- Closes: receivers get what is buffered and then nil, false; waiting senders an error. Never parks.
+function Chan:close()
+  check(self, "close")
+  if self.closed then
+    error("close of closed channel", 2)
+  end
+  self.closed = true
+  for i = 1, 2 do
+    local line = i == 1 and "rq" or "sq"
+    local s = dequeue(self, line)
+    while s ~= 0 do
+      ready(sudogs[s].g, sudogs[s].index == 0 and CLOSED or -sudogs[s].index)
+      s = dequeue(self, line)
+    end
+  end
+end
+
+-- How many values are buffered.
+function Chan:len()
+  check(self, "len")
+  return self.n
+end
+
+-- How many it can buffer.
+function Chan:cap()
+  check(self, "cap")
+  return self.size
+end
+
+-- for v in c do ... end: until the channel is closed and empty (or a nil is received).
+function Chan:__call()
+  local v = self:recv()
+  return v
+end
+
+function Chan:__tostring()
+  return ("chan(%d) [%d%s]"):format(self.size, self.n, self.closed and ", closed" or "")
+end
+
+return {
+  chan = chan,
+  Chan = Chan,
+  put = put,
+  get = get,
+}

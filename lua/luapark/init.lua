@@ -1,0 +1,80 @@
+-- SPDX-License-Identifier: MIT
+
+-- luapark: Go's scheduler for Lua. This table is the API; each part lives in a file of its own.
+
+local core = require "luapark.core"
+local rt = require "luapark.rt"
+local channel = require "luapark.chan"
+local sync = require "luapark.sync"
+local time = require "luapark.time"
+
+local luapark = {
+  _VERSION = "0.1.0",
+
+  -- goroutines
+  go = core.go,
+  goready = core.goready,
+  getg = core.getg,
+  gosched = core.gosched,
+  goexit = core.goexit,
+  run = core.run,
+  stack = core.stack,
+  exit = core.exit,
+
+  -- channels
+  chan = channel.chan,
+  select = require "luapark.select",
+
+  -- time
+  sleep = core.sleep,
+  now = time.now,
+  after = time.after,
+
+  -- sync
+  waitgroup = sync.waitgroup,
+  mutex = sync.mutex,
+}
+
+local parkerr, park = core.parkerr, core.gopark
+local error, type = error, type
+
+local function result(...)
+  if (...) == parkerr then
+    local _, err, refused = ...
+    error(err, refused and 2 or 0) -- it cannot wait here, or unlockf's own error
+  end
+  return ...
+end
+
+-- gopark([unlockf [, lock [, reason]]]) -> what goready gave.
+-- Parks the running goroutine until goready(g, ...). unlockf(g, lock) is called once it is waiting: from then on others
+-- may ready it. It may not park; if it returns false, the goroutine does not park; its error is raised here.
+function luapark.gopark(unlockf, lock, reason)
+  if unlockf ~= nil and type(unlockf) ~= "function" then
+    error("bad argument #1 to 'gopark' (function expected, got " .. type(unlockf) .. ")", 2)
+  end
+  if reason ~= nil and type(reason) ~= "string" then
+    error("bad argument #3 to 'gopark' (string expected, got " .. type(reason) .. ")", 2)
+  end
+  return result(park(unlockf, lock, reason))
+end
+
+-- How many goroutines live.
+function luapark.numgoroutine()
+  return rt.nlive[0]
+end
+
+-- In the host's globals: what must know goroutines to be right. Everything else of Lua's own stays Lua's own.
+require = core.require -- luacheck: ignore (a global on purpose)
+
+local status, proxystatus = coroutine.status, core.proxystatus
+coroutine.running = core.running -- luacheck: ignore
+function coroutine.status(co) -- luacheck: ignore
+  local s = proxystatus(co)
+  if s then
+    return s
+  end
+  return status(co) -- a tail call: its errors name the caller's line
+end
+
+return luapark

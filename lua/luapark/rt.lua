@@ -1,0 +1,29 @@
+-- SPDX-License-Identifier: MIT
+
+-- rt: the runtime's memory and functions as compiled Lua code reaches them.
+--
+-- A classic C function ends a JIT trace; an FFI call does not. So what is called in hot loops and seldom parks reads
+-- and writes the scheduler's structures here, and enters C by core.park only to park. None of the functions below ever
+-- parks, switches or enters Lua: they may be called from a trace.
+--
+-- The layouts are those of struct pview (src/sched/sched.h) and struct sudog (src/park/sudog.h).
+
+local ffi = require "ffi"
+local core = require "luapark.core"
+
+ffi.cdef [[
+struct luapark_view { uint32_t cur, sudogfree; };
+struct luapark_sudog { uint32_t next, prev, g, own; int32_t index; uint32_t done; };
+]]
+
+local address = core.address
+
+return {
+  view = ffi.cast("struct luapark_view *", address.view), -- of this state's P
+  sudogs = ffi.cast("struct luapark_sudog *", address.sudogs),
+  nlive = ffi.cast("uint32_t *", address.nlive),
+  -- ready(slot, wake): the waiting G runs next, and its park returns wake
+  ready = ffi.cast("void (*)(uint32_t, int32_t)", address.ready),
+  sudogrefill = ffi.cast("bool (*)(struct luapark_view *)", address.sudogrefill),
+  now = ffi.cast("double (*)(void)", address.now),
+}

@@ -1,0 +1,150 @@
+-- SPDX-License-Identifier: MIT
+
+-- sync: wait groups and mutexes, as in Go's package sync.
+
+local core = require "luapark.core"
+local rt = require "luapark.rt"
+local waitq = require "luapark.waitq"
+
+local sudogs, ready = rt.sudogs, rt.ready
+local take, free, enqueue, dequeue, leave = waitq.take, waitq.free, waitq.enqueue, waitq.dequeue, waitq.leave
+local park, reason, go = core.park, core.reason, core.go
+local getmetatable, setmetatable, type, error = getmetatable, setmetatable, type, error
+
+local sync = {}
+
+local function check(self, class, method, name)
+  if getmetatable(self) ~= class then
+    error(("calling '%s' on bad self (%s expected, got %s; call it with a colon)"):format(method, name, type(self)), 3)
+  end
+end
+
+-- Parks the running goroutine in t's line until somebody dequeues it.
+local function wait(t, why)
+  local s = take()
+  enqueue(t, "line", s)
+  local wake, refused = park(why, nil, s)
+  if not wake then
+    leave(t, "line", s)
+  end
+  free(s)
+  if not wake then
+    error(refused, 3)
+  end
+end
+
+-- Wakes the longest waiting; false if nobody waits.
+local function wakeone(t)
+  local s = dequeue(t, "line")
+  if s == 0 then
+    return false
+  end
+  ready(sudogs[s].g, 1)
+  return true
+end
+
+-- Wait groups ----------------------------------------------------------------------------------------------------------
+
+local WaitGroup = {}
+WaitGroup.__index = WaitGroup
+
+-- waitgroup() -> wg: counts goroutines that are under way.
+function sync.waitgroup()
+  return setmetatable({ n = 0, line = 0 }, WaitGroup)
+end
+
+local function add(wg, n, name)
+  local count = wg.n + n
+  if count < 0 then
+    error("negative counter of the wait group (" .. name .. ")", 3)
+  end
+  wg.n = count
+  if count == 0 and wg.line ~= 0 then
+    while wakeone(wg) do end
+  end
+end
+
+-- Adds n (1 by default, may be negative) to the counter; at zero all who wait go on.
+function WaitGroup:add(n)
+  check(self, WaitGroup, "add", "wait group")
+  if n == nil then
+    n = 1
+  elseif type(n) ~= "number" or n % 1 ~= 0 then
+    error("bad argument #1 to 'add' (whole number expected, got " .. tostring(n) .. ")", 2)
+  end
+  add(self, n, "add")
+end
+
+function WaitGroup:done()
+  check(self, WaitGroup, "done", "wait group")
+  add(self, -1, "done")
+end
+
+-- Parks until the counter is zero.
+function WaitGroup:wait()
+  check(self, WaitGroup, "wait", "wait group")
+  if self.n > 0 then
+    wait(self, reason.WAITGROUP)
+  end
+end
+
+local function finish(wg, ...)
+  add(wg, -1, "go")
+  return ...
+end
+
+local function call(wg, fn, ...)
+  return finish(wg, fn(...))
+end
+
+-- Starts fn(...) as a goroutine counted by the group. -> g
+function WaitGroup:go(fn, ...)
+  check(self, WaitGroup, "go", "wait group")
+  if type(fn) ~= "function" then
+    error("bad argument #1 to 'go' (function expected, got " .. (fn == nil and "no value" or type(fn)) .. ")", 2)
+  end
+  self.n = self.n + 1
+  return (go(call, self, fn, ...))
+end
+
+-- Mutexes --------------------------------------------------------------------------------------------------------------
+
+local Mutex = {}
+Mutex.__index = Mutex
+
+-- mutex() -> m. First come, first served: unlock hands the mutex to who waits longest.
+function sync.mutex()
+  return setmetatable({ locked = false, line = 0 }, Mutex)
+end
+
+-- Parks until the mutex is this goroutine's.
+function Mutex:lock()
+  check(self, Mutex, "lock", "mutex")
+  if not self.locked then
+    self.locked = true
+    return
+  end
+  wait(self, reason.MUTEX) -- who unlocks leaves it locked for us
+end
+
+-- Locks it if that can be done at once: whether it was.
+function Mutex:trylock()
+  check(self, Mutex, "trylock", "mutex")
+  if self.locked then
+    return false
+  end
+  self.locked = true
+  return true
+end
+
+function Mutex:unlock()
+  check(self, Mutex, "unlock", "mutex")
+  if not self.locked then
+    error("unlock of unlocked mutex", 2)
+  end
+  if self.line == 0 or not wakeone(self) then
+    self.locked = false
+  end
+end
+
+return sync

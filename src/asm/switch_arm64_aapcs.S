@@ -1,0 +1,115 @@
+/* switch_arm64_aapcs.S - lp_switch for AArch64, AAPCS64.
+ *
+ * The saved frame, lowest address first (176 bytes, a multiple of 16):
+ *
+ *      0   x29 (fp)    8   x30 (lr: where to go on)
+ *     16   x19        24   x20
+ *     32   x21        40   x22
+ *     48   x23        56   x24
+ *     64   x25        72   x26
+ *     80   x27        88   x28
+ *     96   d8        104   d9
+ *    112   d10       120   d11
+ *    128   d12       136   d13
+ *    144   d14       152   d15
+ *    160   FPCR      168   unused
+ *
+ * x18 is the platform's and is left alone.  Of v8 to v15 only the low halves
+ * are callee-saved. */
+
+	.text
+
+/* void *lp_switch(void **from, void *to, void *arg)
+ *                 x0           x1        x2           -> x0 */
+	.globl	lp_switch
+	.hidden	lp_switch
+	.type	lp_switch, %function
+	.p2align 4
+lp_switch:
+	.cfi_startproc
+	hint	#34			/* bti c */
+	sub	sp, sp, #176
+	.cfi_def_cfa_offset 176
+	stp	x29, x30, [sp]
+	.cfi_offset x29, -176
+	.cfi_offset x30, -168
+	stp	x19, x20, [sp, #16]
+	stp	x21, x22, [sp, #32]
+	stp	x23, x24, [sp, #48]
+	stp	x25, x26, [sp, #64]
+	stp	x27, x28, [sp, #80]
+	stp	d8, d9, [sp, #96]
+	stp	d10, d11, [sp, #112]
+	stp	d12, d13, [sp, #128]
+	stp	d14, d15, [sp, #144]
+	mrs	x9, fpcr		/* remember how this stack computes */
+	str	x9, [sp, #160]
+
+	mov	x10, sp			/* leave ... */
+	str	x10, [x0]
+	mov	sp, x1			/* ... and be there */
+
+	ldr	x11, [sp, #160]		/* writing FPCR is slow: only where */
+	cmp	x9, x11			/* the two stacks disagree */
+	b.eq	1f
+	msr	fpcr, x11
+1:	mov	x0, x2			/* arg is what the other side returns */
+	ldp	x29, x30, [sp]
+	ldp	x19, x20, [sp, #16]
+	ldp	x21, x22, [sp, #32]
+	ldp	x23, x24, [sp, #48]
+	ldp	x25, x26, [sp, #64]
+	ldp	x27, x28, [sp, #80]
+	ldp	d8, d9, [sp, #96]
+	ldp	d10, d11, [sp, #112]
+	ldp	d12, d13, [sp, #128]
+	ldp	d14, d15, [sp, #144]
+	add	sp, sp, #176
+	.cfi_def_cfa_offset 0
+	mov	x16, x30		/* br x16 may land on a bti c */
+	br	x16
+	.cfi_endproc
+	.size	lp_switch, . - lp_switch
+
+/* Where a fresh stack begins: x0 = arg, x19 = entry (see lp_switchframe). */
+	.type	stackbottom, %function
+	.p2align 4
+stackbottom:
+	.cfi_startproc
+	.cfi_undefined x30
+	hint	#34
+	mov	x29, xzr
+	mov	x30, xzr
+	blr	x19
+	brk	#1			/* entry must not return */
+	.cfi_endproc
+	.size	stackbottom, . - stackbottom
+
+/* void *lp_switchframe(void *top, void (*entry)(void *))
+ *                      x0         x1                    -> x0 */
+	.globl	lp_switchframe
+	.hidden	lp_switchframe
+	.type	lp_switchframe, %function
+	.p2align 4
+lp_switchframe:
+	.cfi_startproc
+	hint	#34
+	sub	x0, x0, #176
+	stp	xzr, xzr, [x0, #32]
+	stp	xzr, xzr, [x0, #48]
+	stp	xzr, xzr, [x0, #64]
+	stp	xzr, xzr, [x0, #80]
+	stp	xzr, xzr, [x0, #96]
+	stp	xzr, xzr, [x0, #112]
+	stp	xzr, xzr, [x0, #128]
+	stp	xzr, xzr, [x0, #144]
+	adr	x9, stackbottom
+	stp	xzr, x9, [x0]		/* fp = 0, lr = stackbottom */
+	stp	x1, xzr, [x0, #16]	/* x19 = entry */
+	mrs	x9, fpcr
+	stp	x9, xzr, [x0, #160]
+	ret
+	.cfi_endproc
+	.size	lp_switchframe, . - lp_switchframe
+
+	.section .note.GNU-stack, "", %progbits

@@ -1,0 +1,452 @@
+/* host.c - Gs as coroutines: started, parked, resumed, ended. */
+#include "lua/host.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/os.h"
+#include "lua/vm.h"
+#include "park/netpoll.h"
+#include "park/timer.h"
+
+enum { FEWARGS = 15 }; /* this many fit a fresh coroutine's stack without asking */
+
+char host_parkerr;
+
+/* Sets anchor[table][slot] to the value on top of L, through L, which runs
+ * protected: the table may grow. */
+static void setanchor(lua_State *L, struct lstate *ls, int table, uint32_t slot)
+{
+	lua_pushvalue(ls->anchor, table);
+	lua_xmove(ls->anchor, L, 1);
+	lua_insert(L, -2);
+	lua_rawseti(L, -2, (int)slot);
+	lua_pop(L, 1);
+}
+
+/* Removes it; never allocates, for the key exists. */
+static void delanchor(struct lstate *ls, int table, uint32_t slot)
+{
+	lua_pushnil(ls->anchor);
+	lua_rawseti(ls->anchor, table, (int)slot);
+}
+
+bool host_protected(struct lstate *ls, lua_CFunction fn, void *ud)
+{
+	return lua_cpcall(ls->service, fn, ud) == 0;
+}
+
+/* Starting ------------------------------------------------------------------ */
+
+G *host_newg(lua_State *L, struct lstate *ls, int n)
+{
+	P *pp = ls->pp;
+	G *gp = gfget(pp);
+	if (!gp)
+		luaL_error(L, "too many goroutines (%d)", (int)sched.gsmax);
+	lua_State *co = gp->L;
+	if (lp_likely(co != NULL)) {
+		if (lp_unlikely(n > FEWARGS && !lua_checkstack(co, n + 1))) {
+			gfput(pp, gp);
+			luaL_error(L, "too many arguments for a goroutine (%d)", n);
+		}
+		lua_xmove(L, co, n + 1);
+	} else {
+		if (n > 0) { /* {function, args...} */
+			lua_createtable(L, n + 1, 0);
+			lua_insert(L, -n - 2);
+			for (int i = n + 1; i > 0; i--)
+				lua_rawseti(L, -i - 1, i);
+		}
+		setanchor(L, ls, A_CO, gp->slot);
+	}
+	gp->nval = n;
+	newproc(pp, gp, site_of(L));
+	return gp;
+}
+
+/* Moves gp's function and arguments to the coroutine on top of the anchor's
+ * stack, which takes their place. */
+static lua_State *attach(struct lstate *ls, G *gp)
+{
+	lua_State *A = ls->anchor, *co = lua_tothread(A, -1);
+	lua_rawgeti(A, A_CO, (int)gp->slot);
+	if (lua_istable(A, -1)) {
+		int n = gp->nval + 1;
+		if (n > FEWARGS && !lua_checkstack(co, n))
+			throw("too many arguments for a goroutine");
+		for (int i = 1; i <= n; i++) {
+			lua_rawgeti(A, -1, i);
+			lua_xmove(A, co, 1);
+		}
+		lua_pop(A, 1);
+	} else {
+		lua_xmove(A, co, 1);
+	}
+	lua_rawseti(A, A_CO, (int)gp->slot);
+	return co;
+}
+
+static int newco(lua_State *S)
+{
+	struct lstate *ls = lua_touserdata(S, 1);
+	lua_newthread(S);
+	lua_xmove(S, ls->anchor, 1);
+	return 0;
+}
+
+/* Gives gp, which runs for the first time, a coroutine: a dead G's, or a new one. */
+static lua_State *startg(struct lstate *ls, G *gp)
+{
+	G *donor = gfgetstarted(ls->pp);
+	if (donor) {
+		lua_rawgeti(ls->anchor, A_CO, (int)donor->slot);
+		delanchor(ls, A_CO, donor->slot);
+		donor->L = NULL;
+		gfput(ls->pp, donor);
+	} else {
+		if (!host_protected(ls, newco, ls))
+			throw("out of memory for a goroutine's coroutine");
+	}
+	return gp->L = attach(ls, gp);
+}
+
+/* Ending -------------------------------------------------------------------- */
+
+struct report {
+	struct lstate *ls;
+	G *gp;
+	lua_State *co; /* died of the error on top of its stack */
+};
+
+/* Leaves what the run raises on the results coroutine. */
+static int reportmain(lua_State *S)
+{
+	struct report *r = lua_touserdata(S, 1);
+	lua_xmove(r->co, S, 1);
+	if (lua_isstring(S, -1))
+		luaL_traceback(S, r->co, lua_tostring(S, -1), 0);
+	lua_xmove(S, r->ls->results, 1);
+	return 0;
+}
+
+static int reportpanic(lua_State *S)
+{
+	struct report *r = lua_touserdata(S, 1);
+	lua_xmove(r->co, S, 1);
+	host_message(S);
+	host_pushtitle(S, r->ls, r->gp);
+	lua_pushliteral(S, ":\n");
+	luaL_traceback(S, r->co, lua_tostring(S, 2), 0);
+	lua_pushliteral(S, "\n");
+	host_pushcreatedby(S, r->gp);
+	lua_concat(S, 5);
+	lua_xmove(S, r->ls->results, 1);
+	return 0;
+}
+
+/* gp's function has returned or failed. */
+static void finished(struct lstate *ls, G *gp, lua_State *co, int status)
+{
+	bool ismain = gp->id == ls->mainid;
+	if (lp_likely(status == 0)) {
+		if (ismain) {
+			ls->mainend = MAIN_RETURNED;
+			ls->nresults = lua_gettop(co);
+			if (!lua_checkstack(ls->results, ls->nresults))
+				throw("too many results of the main function");
+			lua_xmove(co, ls->results, ls->nresults);
+		}
+		return;
+	}
+	struct report r = {ls, gp, co};
+	gp->flags |= GF_NOREUSE;
+	if (ismain)
+		ls->mainend = MAIN_FAILED;
+	if (!host_protected(ls, ismain ? reportmain : reportpanic, &r))
+		lua_xmove(ls->service, ls->results, 1); /* no memory for the report: its error must do */
+	schedstop("uncaught error");
+}
+
+static bool gdead(G *gp)
+{
+	struct lstate *ls = gp->p->lua;
+	lua_State *co = gp->L;
+	if (gp->flags & GF_HANDLE)
+		delanchor(ls, A_HANDLE, gp->slot);
+	if (gp->flags & GF_PROXY)
+		delanchor(ls, A_PROXY, gp->slot);
+	if (ls->loading)
+		lib_require_gdead(ls, gp);
+	if (lp_likely(co && !(gp->flags & GF_NOREUSE) && lua_topointer(co, LUA_GLOBALSINDEX) == ls->globals)) {
+		lua_settop(co, 0);
+		return true;
+	}
+	delanchor(ls, A_CO, gp->slot);
+	return false;
+}
+
+/* Running ------------------------------------------------------------------- */
+
+static enum gout rung(G *gp)
+{
+	struct lstate *ls = gp->p->lua;
+	lua_State *co = gp->L;
+	if (lp_unlikely(!co))
+		co = startg(ls, gp);
+	int n = gp->nval;
+	gp->nval = 0;
+	if (n < 0) {
+		lua_pushinteger(co, gp->wake);
+		n = 1;
+	} else if (lp_unlikely(gp->flags & GF_PARKERR)) {
+		gp->flags &= (uint16_t)~GF_PARKERR;
+		lua_pushlightuserdata(co, &host_parkerr);
+		lua_insert(co, -2);
+		n = 2;
+	}
+	int status = lua_resume(co, n);
+	if (lp_likely(status == LUA_YIELD)) {
+		enum gout why = ls->yield;
+		ls->yield = 0;
+		if (lp_likely(why != 0))
+			return why;
+		lua_settop(co, 0); /* a coroutine.yield of its own: others may run, and nobody takes the values */
+		return GOUT_GOSCHED;
+	}
+	finished(ls, gp, co, status);
+	return GOUT_EXIT;
+}
+
+const char *host_nopark(lua_State *L, struct lstate *ls)
+{
+	G *gp = hostcurg(ls);
+	if (lp_unlikely(!gp))
+		return "cannot wait outside a goroutine (see luapark.run)";
+	if (lp_likely(L == gp->L && lua_isyieldable(L)))
+		return NULL;
+	const char *busy = vm_busy(L);
+	if (busy) {
+		snprintf(ls->why, sizeof ls->why, "cannot wait in %s", busy);
+		return ls->why;
+	}
+	if (!cstack_spare(&ls->pp->stacks)) {
+		snprintf(ls->why, sizeof ls->why,
+			 "cannot wait inside a C call: %u goroutines do, and no more can (C stacks)", cstack_limit());
+		return ls->why;
+	}
+	return NULL;
+}
+
+void host_parkstk(lua_State *L, struct lstate *ls, enum waitreason reason)
+{
+	G *gp = hostcurg(ls);
+	gp->reason = (uint8_t)reason;
+	gp->parkL = L;
+	int hook = vm_savehook(L);
+	gopark_stk(gp);
+	vm_restorehook(L, hook);
+}
+
+enum parked host_park(lua_State *L, struct lstate *ls, enum waitreason reason)
+{
+	G *gp = hostcurg(ls);
+	if (lp_likely(L == gp->L && lua_isyieldable(L))) {
+		gp->reason = (uint8_t)reason;
+		gp->parkL = L;
+		ls->yield = GOUT_PARK;
+		return PARK_YIELD;
+	}
+	host_parkstk(L, ls, reason);
+	return PARK_DONE;
+}
+
+int host_parkret(lua_State *L, struct lstate *ls, enum waitreason reason, int keep, bool wake)
+{
+	G *gp = hostcurg(ls);
+	gp->nval = wake ? -1 : 0;
+	if (lp_likely(host_park(L, ls, reason) == PARK_YIELD))
+		return lua_yield(L, keep);
+	int n = gp->nval;
+	gp->nval = 0;
+	if (n < 0) {
+		lua_pushinteger(L, gp->wake);
+		return 1;
+	}
+	if (gp->flags & GF_PARKERR) {
+		gp->flags &= (uint16_t)~GF_PARKERR;
+		lua_pushlightuserdata(L, &host_parkerr);
+		lua_insert(L, -2);
+		n = 2;
+	}
+	return n;
+}
+
+struct unlock {
+	struct lstate *ls;
+	G *gp;
+	bool refused;
+};
+
+static int callunlockf(lua_State *S)
+{
+	struct unlock *a = lua_touserdata(S, 1);
+	lua_State *from = a->gp->parkL;
+	/* gopark's two arguments: what a yield has left on top, or a frame's first two. */
+	lua_pushvalue(from, 1);
+	lua_pushvalue(from, 2);
+	lua_xmove(from, S, 2);
+	if (!a->gp->stk)
+		lua_settop(from, 0);
+	if (lua_isnil(S, 2))
+		return 0;
+	lua_pushvalue(S, 2);
+	host_pushg(S, a->ls, a->gp);
+	lua_pushvalue(S, 3);
+	lua_call(S, 2, 1);
+	a->refused = lua_isboolean(S, -1) && !lua_toboolean(S, -1);
+	return 0;
+}
+
+static bool unlockf(G *gp)
+{
+	struct lstate *ls = gp->p->lua;
+	struct unlock a = {ls, gp, false};
+	if (!host_protected(ls, callunlockf, &a)) {
+		lua_State *to = gp->parkL;
+		if (!gp->stk)
+			lua_settop(to, 0);
+		lua_xmove(ls->service, to, 1);
+		gp->nval = 1;
+		gp->flags |= GF_PARKERR;
+		a.refused = true;
+	}
+	if (a.refused)
+		gp->flags &= (uint16_t) ~(GF_GOPARK | GF_REASONTEXT);
+	return !a.refused;
+}
+
+/* Timers without a G -------------------------------------------------------- */
+
+struct timercall {
+	struct lstate *ls;
+	int32_t ref;
+	int func; /* A_FIRE or A_WAKES */
+	bool result;
+};
+
+static int calltimer(lua_State *S)
+{
+	struct timercall *a = lua_touserdata(S, 1);
+	lua_pushvalue(a->ls->anchor, a->func);
+	lua_xmove(a->ls->anchor, S, 1);
+	lua_pushinteger(S, a->ref);
+	lua_call(S, 1, 1);
+	a->result = lua_toboolean(S, -1);
+	return 0;
+}
+
+static bool timercall(P *pp, int32_t ref, int func)
+{
+	struct timercall a = {pp->lua, ref, func, false};
+	if (!host_protected(pp->lua, calltimer, &a))
+		throw("a timer's own code failed");
+	return a.result;
+}
+
+static void timerfire(P *pp, int32_t ref)
+{
+	timercall(pp, ref, A_FIRE);
+}
+
+static bool timerwakes(P *pp, int32_t ref)
+{
+	return timercall(pp, ref, A_WAKES);
+}
+
+/* The run ------------------------------------------------------------------- */
+
+/* What the run left on the results coroutine, onto L. */
+static int takeresults(lua_State *L, struct lstate *ls)
+{
+	int n = lua_gettop(ls->results);
+	luaL_checkstack(L, n, "too many results");
+	lua_xmove(ls->results, L, n);
+	return n;
+}
+
+enum runend host_run(lua_State *L, struct lstate *ls, int n, int *nresults)
+{
+	P *pp = ls->pp;
+	lua_settop(ls->results, 0);
+	ls->mainend = MAIN_RUNS;
+	ls->mainid = host_newg(L, ls, n)->id;
+	const char *why = mstart(&m0, pp);
+	enum runend end = RUN_OK;
+	if (why) {
+		end = ls->mainend == MAIN_FAILED ? RUN_FAILED : RUN_PANIC;
+		lua_settop(ls->results, 1);
+	} else if (ls->mainend != MAIN_RETURNED) {
+		end = RUN_DEADLOCK;
+		lua_pushliteral(L, "fatal error: ");
+		if (ls->mainend == MAIN_EXITED)
+			lua_pushliteral(L, "no goroutines (main called luapark.goexit) - deadlock!\n\n");
+		else
+			lua_pushliteral(L, "all goroutines are asleep - deadlock!\n\n");
+		host_pushstacks(L, ls);
+		lua_concat(L, 3);
+		lua_xmove(L, ls->results, 1);
+	}
+	ls->mainid = 0;
+	if (end != RUN_OK)
+		gkillall(pp);
+	*nresults = takeresults(L, ls);
+	return end;
+}
+
+void host_register(lua_State *L, struct lstate *ls, const luaL_Reg *funcs)
+{
+	for (; funcs->name; funcs++) {
+		lua_pushlightuserdata(L, ls);
+		lua_pushcclosure(L, funcs->func, 1);
+		lua_setfield(L, -2, funcs->name);
+	}
+}
+
+/* A coroutine of ours, kept by the registry for good. */
+static lua_State *owncoroutine(lua_State *L)
+{
+	lua_State *co = lua_newthread(L);
+	luaL_ref(L, LUA_REGISTRYINDEX);
+	return co;
+}
+
+struct lstate *host_open(lua_State *L, P *pp)
+{
+	static const struct schedops ops = {
+		.rung = rung,
+		.unlockf = unlockf,
+		.gdead = gdead,
+		.timers = timers_run,
+		.netpoll = netpoll,
+		.pending = timers_pending,
+		.stoptimer = timer_unpark,
+	};
+	vm_init();
+	struct lstate *ls = xcalloc(1, sizeof *ls);
+	ls->pp = pp;
+	ls->L = L;
+	ls->anchor = owncoroutine(L);
+	ls->service = owncoroutine(L);
+	ls->results = owncoroutine(L);
+	ls->globals = lua_topointer(ls->service, LUA_GLOBALSINDEX);
+	if (!lua_checkstack(ls->anchor, A_COUNT + LUA_MINSTACK))
+		luaL_error(L, "not enough memory");
+	for (int i = 1; i <= A_COUNT; i++)
+		lua_newtable(ls->anchor);
+	schedinit(&ops);
+	netpoll_init(pp);
+	timers_init(pp, timerfire, timerwakes);
+	pp->lua = ls;
+	return ls;
+}

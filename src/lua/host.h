@@ -1,0 +1,147 @@
+/* host.h - one LuaJIT state per P, and Gs as its coroutines.
+ *
+ * The state's three coroutines of ours:
+ *
+ *   anchor   never runs: its stack holds the tables by which Gs are kept alive
+ *   service  runs, protected, what g0 must do in Lua (unlockf, timers, reports)
+ *   results  holds what the main function returned, until mstart's caller takes it
+ *
+ * The anchor's stack, by index: */
+#ifndef LUAPARK_LUA_HOST_H
+#define LUAPARK_LUA_HOST_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "sched/sched.h"
+
+enum {
+	A_CO = 1,  /* slot -> the G's function, or {function, args...}; once it runs its coroutine */
+	A_HANDLE,  /* slot -> its handle, while it lives */
+	A_TEXT,	   /* slot -> the user's own wait reason */
+	A_PROXY,   /* slot -> what coroutine.running() says in it */
+	A_HANDLEMT, /* the metatable of handles */
+	A_FIRE,	   /* function(ref): a timer without a G is due */
+	A_WAKES,   /* function(ref): would it ready a G? */
+	A_COUNT = A_WAKES
+};
+
+/* How the main function ended. */
+enum mainend { MAIN_RUNS, MAIN_RETURNED, MAIN_FAILED, MAIN_EXITED };
+
+struct lstate {
+	P *pp;
+	lua_State *L; /* the state's main thread */
+	lua_State *anchor, *service, *results;
+	const void *globals; /* the default environment of a coroutine */
+	enum gout yield;     /* why the running G yields; 0: the user's coroutine.yield */
+	uint64_t mainid;     /* the main function's G */
+	enum mainend mainend;
+	int nresults; /* on results: what main returned, or its error message */
+	struct loading *loading; /* modules being loaded: lib_require.c */
+	char why[128];	/* host_nopark's answer where it is not constant */
+};
+
+/* Makes L's state the one of pp, and starts the scheduler's other parts.  Any
+ * error is Lua's. */
+struct lstate *host_open(lua_State *L, P *pp);
+
+/* The C functions of ours have the state as their first upvalue. */
+static inline struct lstate *hostof(lua_State *L)
+{
+	return lua_touserdata(L, lua_upvalueindex(1));
+}
+
+/* The G that runs on L's state, or NULL on g0 and in the host. */
+static inline G *hostcurg(const struct lstate *ls)
+{
+	uint32_t cur = ls->pp->view.cur;
+	return cur ? &sched.gs[cur] : NULL;
+}
+
+/* Registers functions with the state as upvalue into the table on top. */
+void host_register(lua_State *L, struct lstate *ls, const luaL_Reg *funcs);
+
+/* A new goroutine of the function and n arguments on top of L, which it pops.
+ * Raises an error when there can be no more. */
+G *host_newg(lua_State *L, struct lstate *ls, int n);
+
+/* What a gopark returns first when its unlockf raised an error, the second. */
+extern char host_parkerr;
+
+/* How a run ended; what it left on top of L. */
+enum runend {
+	RUN_OK,	      /* the main function's results */
+	RUN_FAILED,   /* its error: a message with traceback, or the error object */
+	RUN_PANIC,    /* a report of another G's uncaught error */
+	RUN_DEADLOCK, /* a report of all Gs */
+};
+
+/* Runs the function and n arguments on top of L, which it pops, as the main G,
+ * and whatever it starts, until nothing is alive.  After a bad end all Gs are
+ * gone.  *nresults: how many values it pushed. */
+enum runend host_run(lua_State *L, struct lstate *ls, int n, int *nresults);
+
+/* Calls fn, with ud as its one argument, protected on the service coroutine: for
+ * g0, and for what must not raise.  False when an error came of it; the error is
+ * then on top of the service coroutine's stack, for the caller to take. */
+bool host_protected(struct lstate *ls, lua_CFunction fn, void *ud);
+
+/* What parking came to.  PARK_YIELD: the C function must `return lua_yield(L,
+ * n)` at once.  PARK_DONE: the wait is over already (the C stack was kept). */
+enum parked { PARK_YIELD, PARK_DONE };
+
+/* Why the running function may not park here, in words; NULL if it may, and then
+ * host_park will not fail.  Ask before telling anybody that gp waits. */
+const char *host_nopark(lua_State *L, struct lstate *ls);
+
+/* Parks the running G for `reason`. */
+enum parked host_park(lua_State *L, struct lstate *ls, enum waitreason reason);
+/* The same, keeping the C stack wherever it stands: for C functions that have
+ * more to do after the wait. */
+void host_parkstk(lua_State *L, struct lstate *ls, enum waitreason reason);
+
+/* Parks and returns from a C function: `return host_parkret(...)`.  keep: how
+ * many values on top unlockf will find; wake: whether the function returns
+ * G.wake, or nothing but what goready gave. */
+int host_parkret(lua_State *L, struct lstate *ls, enum waitreason reason, int keep, bool wake);
+
+/* Pushes gp's handle.  May raise a memory error. */
+void host_pushg(lua_State *L, struct lstate *ls, G *gp);
+/* The living G behind the handle at idx, or NULL if it is dead; an argument
+ * error if there is no handle. */
+G *host_checkg(lua_State *L, int idx);
+
+/* The registered libraries, each a table of functions on top of L. */
+void lib_proc_open(lua_State *L, struct lstate *ls);
+void lib_coroutine_open(lua_State *L, struct lstate *ls);
+void lib_require_open(lua_State *L, struct lstate *ls);
+void lib_net_open(lua_State *L, struct lstate *ls);
+void lib_http_open(lua_State *L, struct lstate *ls);
+
+/* gp, which may be loading modules, is dead: who waits for them goes on. */
+void lib_require_gdead(struct lstate *ls, G *gp);
+
+/* traceback.c */
+
+/* Pushes "goroutine 7 [chan receive]". */
+void host_pushtitle(lua_State *L, struct lstate *ls, G *gp);
+/* Pushes why gp waits, or its status if it does not. */
+void host_pushreason(lua_State *L, struct lstate *ls, G *gp);
+/* Pushes what is known of gp: title, traceback, created by. */
+void host_pushstack(lua_State *L, struct lstate *ls, G *gp);
+/* The same of all living Gs. */
+void host_pushstacks(lua_State *L, struct lstate *ls);
+/* Pushes "" or "created by FILE:LINE in goroutine N\n". */
+void host_pushcreatedby(lua_State *L, const G *gp);
+/* Replaces the error value on top by its message, as luajit would print it. */
+void host_message(lua_State *L);
+
+/* site.c: where goroutines were created */
+
+/* The place that called the running C function. */
+uint32_t site_of(lua_State *L);
+/* "FILE:LINE", or NULL if it is not known. */
+const char *site_text(uint32_t site);
+
+#endif

@@ -1,0 +1,89 @@
+/* lib_coroutine.c - a G's coroutine is not the user's.
+ *
+ * coroutine.running() must not hand it out: whoever resumed a parked G's
+ * coroutine would continue it without the scheduler.  Wrapping coroutine.resume
+ * to refuse that would slow down every generator of every program.  So running()
+ * hands out a stand-in instead: a coroutine of the G's own, always the same, that
+ * can be compared and used as a key, and whose resumption is an error in words.
+ * coroutine.resume, yield and wrap stay LuaJIT's own.
+ *
+ * The main G looks like Lua's main thread: running() is nil there. */
+#include "lua/host.h"
+
+enum { PROXIES = 2 }; /* upvalue: weak table, stand-in -> handle of its G */
+
+static int refuse(lua_State *L)
+{
+	return luaL_error(L, "cannot resume a goroutine's coroutine (use goready)");
+}
+
+static void newproxy(lua_State *L, struct lstate *ls, G *gp)
+{
+	lua_State *proxy = lua_newthread(L);
+	lua_pushcfunction(proxy, refuse);
+	lua_pushvalue(L, -1);
+	host_pushg(L, ls, gp);
+	lua_rawset(L, lua_upvalueindex(PROXIES));
+	lua_pushvalue(ls->anchor, A_PROXY);
+	lua_xmove(ls->anchor, L, 1);
+	lua_pushvalue(L, -2);
+	lua_rawseti(L, -2, (int)gp->slot);
+	lua_pop(L, 1);
+	gp->flags |= GF_PROXY;
+}
+
+static int running(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	G *gp = hostcurg(ls);
+	if (!gp || L != gp->L) {
+		if (lua_pushthread(L)) /* the state's main thread */
+			lua_pushnil(L);
+	} else if (gp->id == ls->mainid) {
+		lua_pushnil(L);
+	} else if (gp->flags & GF_PROXY) {
+		lua_rawgeti(ls->anchor, A_PROXY, (int)gp->slot);
+		lua_xmove(ls->anchor, L, 1);
+	} else {
+		newproxy(L, ls, gp);
+	}
+	return 1;
+}
+
+/* The status of the G a stand-in stands for, in the words of coroutines; nil if
+ * the argument is not one: status.lua goes on to LuaJIT's own then. */
+static int proxystatus(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	lua_settop(L, 1);
+	if (lua_isnil(L, 1))
+		return 0;
+	lua_rawget(L, lua_upvalueindex(PROXIES));
+	if (lua_isnil(L, -1))
+		return 1;
+	G *gp = host_checkg(L, -1);
+	if (!gp)
+		lua_pushliteral(L, "dead");
+	else if (gp == hostcurg(ls))
+		lua_pushstring(L, L == gp->L ? "running" : "normal");
+	else
+		lua_pushliteral(L, "suspended");
+	return 1;
+}
+
+void lib_coroutine_open(lua_State *L, struct lstate *ls)
+{
+	static const luaL_Reg funcs[] = {{"running", running}, {"proxystatus", proxystatus}, {NULL, NULL}};
+	lua_newtable(L);
+	lua_createtable(L, 0, 1);
+	lua_pushliteral(L, "k");
+	lua_setfield(L, -2, "__mode");
+	lua_setmetatable(L, -2);
+	for (const luaL_Reg *f = funcs; f->name; f++) {
+		lua_pushlightuserdata(L, ls);
+		lua_pushvalue(L, -2);
+		lua_pushcclosure(L, f->func, 2);
+		lua_setfield(L, -3, f->name);
+	}
+	lua_pop(L, 1);
+}

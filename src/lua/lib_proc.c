@@ -1,0 +1,299 @@
+/* lib_proc.c - the scheduler's library: go, gopark, goready, gosched, ...
+ *
+ * What is called in hot loops and seldom parks (channels, mutexes) is Lua and
+ * FFI, in lua/luapark/; what is here is how such code enters C to park, and the
+ * addresses by which it reads and readies. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/os.h"
+#include "lua/handle.h"
+#include "lua/host.h"
+#include "lua/vm.h"
+#include "park/sudog.h"
+#include "park/timer.h"
+
+/* A duration in seconds as nanoseconds. */
+static int64_t checkseconds(lua_State *L, int arg)
+{
+	lua_Number s = luaL_checknumber(L, arg);
+	luaL_argcheck(L, s == s, arg, "seconds expected, got nan");
+	if (s >= 9e9) /* 292 years and more: for ever */
+		return INT64_MAX;
+	return s <= 0 ? 0 : (int64_t)ceil(s * 1e9);
+}
+
+/* Starting and ending ------------------------------------------------------- */
+
+/* go(fn, ...) -> g */
+static int l_go(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	luaL_checktype(L, 1, LUA_TFUNCTION);
+	G *gp = host_newg(L, ls, lua_gettop(L) - 1);
+	if (!vm_wantsresult(L))
+		return 0;
+	host_pushg(L, ls, gp);
+	return 1;
+}
+
+/* goexit(): ends the running goroutine; never returns */
+static int l_goexit(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	G *gp = hostcurg(ls);
+	if (!gp)
+		return luaL_error(L, "goexit outside a goroutine");
+	bool yields = L == gp->L && lua_isyieldable(L);
+	const char *busy = yields ? NULL : vm_busy(L);
+	if (busy)
+		return luaL_error(L, "cannot end a goroutine in %s", busy);
+	gp->flags |= GF_NOREUSE;
+	if (gp->id == ls->mainid)
+		ls->mainend = MAIN_EXITED;
+	if (yields) {
+		ls->yield = GOUT_EXIT;
+		return lua_yield(L, 0);
+	}
+	(void)vm_savehook(L);
+	goexit_stk(gp);
+}
+
+/* exit([code]): ends the program at once */
+static int l_exit(lua_State *L)
+{
+	int code = lua_isboolean(L, 1) ? (lua_toboolean(L, 1) ? EXIT_SUCCESS : EXIT_FAILURE)
+				       : luaL_optint(L, 1, EXIT_SUCCESS);
+	exit(code);
+}
+
+/* run(fn, ...) -> fn's results */
+static int l_run(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	luaL_checktype(L, 1, LUA_TFUNCTION);
+	if (hostcurg(ls)) { /* in a goroutine already: it is one more call */
+		lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+		return lua_gettop(L);
+	}
+	if (m0.p)
+		return luaL_error(L, "run in the scheduler itself (a finalizer, an unlockf or a timer)");
+	int n;
+	enum runend end = host_run(L, ls, lua_gettop(L) - 1, &n);
+	return end == RUN_OK ? n : lua_error(L);
+}
+
+/* Parking ------------------------------------------------------------------- */
+
+/* park(reason, seconds | nil, sudog | nil) -> wake | nil, why
+ * The way in for Lua code that keeps its own waiting lines. */
+static int l_park(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	const char *why = host_nopark(L, ls);
+	if (lp_unlikely(why != NULL)) {
+		lua_pushnil(L);
+		lua_pushstring(L, why);
+		return 2;
+	}
+	G *gp = hostcurg(ls);
+	enum waitreason reason = (enum waitreason)lua_tointeger(L, 1);
+	if (lua_isnumber(L, 2))
+		timer_park(gp, timer_when(nanotime(), checkseconds(L, 2)));
+	gp->sel = (uint32_t)lua_tointeger(L, 3);
+	return host_parkret(L, ls, reason, 0, true);
+}
+
+/* sleep(s) */
+static int l_sleep(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	int64_t ns = checkseconds(L, 1);
+	const char *why = host_nopark(L, ls);
+	if (why)
+		return luaL_error(L, "%s", why);
+	G *gp = hostcurg(ls);
+	gp->sel = 0;
+	timer_park(gp, timer_when(nanotime(), ns));
+	return host_parkret(L, ls, WR_SLEEP, 0, false);
+}
+
+/* gosched() */
+static int l_gosched(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	const char *why = host_nopark(L, ls);
+	if (lp_unlikely(why != NULL))
+		return luaL_error(L, "%s", why);
+	G *gp = hostcurg(ls);
+	if (lp_likely(L == gp->L && lua_isyieldable(L))) {
+		ls->yield = GOUT_GOSCHED;
+		return lua_yield(L, 0);
+	}
+	int hook = vm_savehook(L);
+	gosched_stk(gp);
+	vm_restorehook(L, hook);
+	return 0;
+}
+
+/* gopark(unlockf, lock, reason) -> what goready gave; or parkerr, error, refused.
+ * The arguments' types have been checked. */
+static int l_gopark(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	lua_settop(L, 3);
+	const char *reason = lua_tostring(L, 3);
+	const char *why = host_nopark(L, ls);
+	if (why) {
+		lua_pushlightuserdata(L, &host_parkerr);
+		lua_pushstring(L, why);
+		lua_pushboolean(L, 1);
+		return 3;
+	}
+	G *gp = hostcurg(ls);
+	uint16_t flags = GF_GOPARK;
+	if (reason) {
+		lua_pushvalue(ls->anchor, A_TEXT);
+		lua_xmove(ls->anchor, L, 1);
+		lua_insert(L, 3);
+		lua_rawseti(L, 3, (int)gp->slot);
+		flags |= GF_REASONTEXT;
+	}
+	lua_settop(L, 2);
+	gp->flags |= flags;
+	return host_parkret(L, ls, WR_USER, 2, false);
+}
+
+/* goready(g, ...) */
+static int l_goready(lua_State *L)
+{
+	G *gp = host_checkg(L, 1);
+	if (!gp || readgstatus(gp) != Gwaiting || !(gp->flags & GF_GOPARK)) {
+		luaL_callmeta(L, 1, "__tostring");
+		lua_pushfstring(L, "%s is not parked in gopark", lua_tostring(L, -1));
+		return luaL_argerror(L, 1, lua_tostring(L, -1));
+	}
+	int n = lua_gettop(L) - 1;
+	if (!lua_checkstack(gp->parkL, n + 2))
+		return luaL_error(L, "too many values for goready (%d)", n);
+	lua_xmove(L, gp->parkL, n);
+	gp->nval = n;
+	gp->flags &= (uint16_t) ~(GF_GOPARK | GF_REASONTEXT);
+	goready(gp, 1);
+	return 0;
+}
+
+/* Looking ------------------------------------------------------------------- */
+
+/* getg() -> g, or nil outside goroutines */
+static int l_getg(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	G *gp = hostcurg(ls);
+	if (gp)
+		host_pushg(L, ls, gp);
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
+/* isdaemon(slot): for timers, which ask whom they would wake */
+static int l_isdaemon(lua_State *L)
+{
+	G *gp = &sched.gs[lua_tointeger(L, 1)];
+	lua_pushboolean(L, gp->flags & GF_DAEMON);
+	return 1;
+}
+
+/* stack([all]) -> text */
+static int l_stack(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	G *gp = hostcurg(ls);
+	if (lua_toboolean(L, 1))
+		host_pushstacks(L, ls);
+	else if (gp)
+		host_pushstack(L, ls, gp);
+	else
+		luaL_traceback(L, L, NULL, 1);
+	return 1;
+}
+
+/* Timers without a G -------------------------------------------------------- */
+
+/* ontimer(fire, wakes): what A_FIRE and A_WAKES are */
+static int l_ontimer(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	lua_settop(L, 2);
+	lua_xmove(L, ls->anchor, 2);
+	lua_replace(ls->anchor, A_WAKES);
+	lua_replace(ls->anchor, A_FIRE);
+	return 0;
+}
+
+/* starttimer(s, ref) */
+static int l_starttimer(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	int64_t ns = checkseconds(L, 1);
+	timer_start(ls->pp, timer_when(nanotime(), ns), (int32_t)lua_tointeger(L, 2));
+	return 0;
+}
+
+/* For FFI: these never park, switch, or enter Lua ---------------------------- */
+
+static void ffi_ready(uint32_t slot, int32_t wake)
+{
+	goready(&sched.gs[slot], wake);
+}
+
+static bool ffi_sudogrefill(struct pview *view)
+{
+	return sudogrefill((P *)view);
+}
+
+static double ffi_now(void)
+{
+	return (double)nanotime() * 1e-9;
+}
+
+static void pushaddresses(lua_State *L, struct lstate *ls)
+{
+	lua_newtable(L);
+#define ADDRESS(name, p) (lua_pushlightuserdata(L, (void *)(p)), lua_setfield(L, -2, name))
+	ADDRESS("view", &ls->pp->view);
+	ADDRESS("sudogs", sudogtable());
+	ADDRESS("nlive", &sched.nlive);
+	ADDRESS("ready", ffi_ready);
+	ADDRESS("sudogrefill", ffi_sudogrefill);
+	ADDRESS("now", ffi_now);
+#undef ADDRESS
+}
+
+static void pushreasons(lua_State *L)
+{
+	lua_newtable(L);
+#define X(name, text, event) (lua_pushinteger(L, WR_##name), lua_setfield(L, -2, #name));
+	WAITREASONS(X)
+#undef X
+}
+
+void lib_proc_open(lua_State *L, struct lstate *ls)
+{
+	static const luaL_Reg funcs[] = {
+		{"go", l_go},		{"goexit", l_goexit},	{"exit", l_exit},
+		{"run", l_run},		{"park", l_park},	{"sleep", l_sleep},
+		{"gosched", l_gosched}, {"gopark", l_gopark},	{"goready", l_goready},
+		{"getg", l_getg},	{"isdaemon", l_isdaemon}, {"stack", l_stack},
+		{"ontimer", l_ontimer}, {"starttimer", l_starttimer}, {NULL, NULL}};
+	handle_open(L, ls);
+	host_register(L, ls, funcs);
+	pushaddresses(L, ls);
+	lua_setfield(L, -2, "address");
+	pushreasons(L);
+	lua_setfield(L, -2, "reason");
+	lua_pushlightuserdata(L, &host_parkerr);
+	lua_setfield(L, -2, "parkerr");
+}

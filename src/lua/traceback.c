@@ -1,0 +1,106 @@
+/* traceback.c - goroutines in words, as Go prints them. */
+#include <string.h>
+
+#include "lua/host.h"
+
+void host_pushreason(lua_State *L, struct lstate *ls, G *gp)
+{
+	enum gstatus st = readgstatus(gp);
+	if (st != Gwaiting) {
+		lua_pushstring(L, gstatustext(gp));
+	} else if (gp->flags & GF_REASONTEXT) {
+		lua_rawgeti(ls->anchor, A_TEXT, (int)gp->slot);
+		lua_xmove(ls->anchor, L, 1);
+	} else {
+		lua_pushstring(L, waitreasontext[gp->reason]);
+	}
+	int64_t minutes = st == Gwaiting ? (ls->pp->now - gp->waitsince) / 60000000000 : 0;
+	if (minutes > 0) {
+		lua_pushfstring(L, ", %d minutes", (int)minutes);
+		lua_concat(L, 2);
+	}
+}
+
+void host_pushtitle(lua_State *L, struct lstate *ls, G *gp)
+{
+	lua_pushfstring(L, "goroutine %f [", (lua_Number)gp->id);
+	host_pushreason(L, ls, gp);
+	lua_pushliteral(L, "]");
+	lua_concat(L, 3);
+}
+
+void host_pushcreatedby(lua_State *L, const G *gp)
+{
+	const char *where = site_text(gp->site);
+	if (!gp->parent && !where)
+		lua_pushliteral(L, "");
+	else if (!gp->parent)
+		lua_pushfstring(L, "created by %s\n", where);
+	else
+		lua_pushfstring(L, "created by %s in goroutine %f\n", where ? where : "?", (lua_Number)gp->parent);
+}
+
+/* Pushes the lines of co's traceback, without the headline. */
+static void pushlines(lua_State *L, lua_State *co, int level)
+{
+	luaL_traceback(L, co, NULL, level);
+	const char *s = lua_tostring(L, -1), *nl = strchr(s, '\n');
+	lua_pushfstring(L, "%s\n", nl ? nl + 1 : "\t(no Lua function)");
+	lua_remove(L, -2);
+}
+
+void host_pushstack(lua_State *L, struct lstate *ls, G *gp)
+{
+	luaL_checkstack(L, 10, "a traceback");
+	host_pushtitle(L, ls, gp);
+	lua_pushliteral(L, ":\n");
+	int n = 2;
+	if (!gp->L) {
+		lua_pushliteral(L, "\t(not started)\n");
+		n++;
+	} else if (readgstatus(gp) == Grunning) {
+		/* L is the running G's, or the user's coroutine in it. */
+		pushlines(L, L, 1);
+		n++;
+	} else {
+		if (gp->parkL && gp->parkL != gp->L && readgstatus(gp) == Gwaiting) {
+			pushlines(L, gp->parkL, 0);
+			n++;
+		}
+		pushlines(L, gp->L, 0);
+		n++;
+	}
+	host_pushcreatedby(L, gp);
+	lua_concat(L, n + 1);
+}
+
+void host_pushstacks(lua_State *L, struct lstate *ls)
+{
+	luaL_Buffer b;
+	bool first = true;
+	luaL_checkstack(L, 30, "tracebacks");
+	luaL_buffinit(L, &b);
+	for (uint32_t i = 1; i < sched.ngs; i++) {
+		G *gp = &sched.gs[i];
+		if (readgstatus(gp) == Gdead)
+			continue;
+		if (!first)
+			luaL_addchar(&b, '\n');
+		first = false;
+		host_pushstack(L, ls, gp);
+		luaL_addvalue(&b);
+	}
+	luaL_pushresult(&b);
+}
+
+void host_message(lua_State *L)
+{
+	if (lua_isstring(L, -1))
+		return;
+	if (luaL_callmeta(L, -1, "__tostring") && lua_isstring(L, -1)) {
+		lua_remove(L, -2);
+		return;
+	}
+	lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, -1));
+	lua_replace(L, -2);
+}

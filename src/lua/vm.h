@@ -1,0 +1,36 @@
+/* vm.h - what we must know of LuaJIT that its public API does not tell.
+ *
+ * Two implementations, chosen by the build:
+ *   vm_private.c  the executable's own LuaJIT, whose private headers are at hand:
+ *                 the one file that includes them
+ *   vm_public.c   any LuaJIT (the module in a stock luajit): finds the one byte
+ *                 it needs by experiment, in a state of its own, at start */
+#ifndef LUAPARK_LUA_VM_H
+#define LUAPARK_LUA_VM_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Learns what it needs of this LuaJIT.  Once, before all others. */
+void vm_init(void);
+
+/* Why the VM itself is in the middle of something, so that a G must not be
+ * switched away with its C stack ("a finalizer", ...); NULL if it may. */
+const char *vm_busy(lua_State *L);
+
+/* Around a park that keeps the C stack: a G that stands in a debug hook must not
+ * leave the mark "a hook is running" behind for others. */
+int vm_savehook(lua_State *L);
+void vm_restorehook(lua_State *L, int saved);
+
+/* Whether the running C function's caller uses its results.  Says true when it
+ * cannot know. */
+bool vm_wantsresult(lua_State *L);
+
+/* Names the place in Lua code that called the running C function, in three words
+ * that are cheap to get and the same for each call from there.  false when it
+ * cannot. */
+bool vm_callsite(lua_State *L, uintptr_t key[3]);
+
+#endif

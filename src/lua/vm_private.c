@@ -1,0 +1,82 @@
+/* vm_private.c - vm.h for the executable's own build of LuaJIT.
+ *
+ * The one file that includes LuaJIT's private headers.  It reads; the only
+ * thing it ever writes is the hook mark, as LuaJIT's own hook_save and
+ * hook_restore do. */
+#include "lua/vm.h"
+
+#include "lj_obj.h"
+
+#include "lj_bc.h"
+#include "lj_frame.h"
+#include "lj_vm.h"
+
+void vm_init(void)
+{
+}
+
+const char *vm_busy(lua_State *L)
+{
+	uint8_t mask = G(L)->hookmask;
+	if (mask & HOOK_GC)
+		return "a finalizer";
+	if (mask & HOOK_VMEVENT)
+		return "a VM event handler (jit.attach)";
+	return NULL;
+}
+
+int vm_savehook(lua_State *L)
+{
+	global_State *g = G(L);
+	int saved = hook_save(g);
+	hook_restore(g, saved & ~HOOK_ACTIVE);
+	return saved;
+}
+
+void vm_restorehook(lua_State *L, int saved)
+{
+	global_State *g = G(L);
+	hook_restore(g, saved);
+}
+
+/* Where the Lua function that called us goes on: behind its call instruction.
+ * NULL if no Lua function did.  A call from compiled code stands behind a
+ * continuation frame, which holds the same address. */
+static const BCIns *callerpc(lua_State *L)
+{
+	cTValue *f = L->base - 1;
+	if (frame_islua(f))
+		return frame_pc(f);
+	if (frame_iscont(f) && frame_contf(f) == lj_cont_stitch)
+		return frame_contpc(f);
+	return NULL;
+}
+
+bool vm_wantsresult(lua_State *L)
+{
+	const BCIns *pc = callerpc(L);
+	if (!pc)
+		return true;
+	BCOp op = bc_op(pc[-1]);
+	return !((op == BC_CALL || op == BC_CALLM) && bc_b(pc[-1]) == 1);
+}
+
+bool vm_callsite(lua_State *L, uintptr_t key[3])
+{
+	const BCIns *pc = callerpc(L);
+	if (!pc)
+		return false;
+	cTValue *f = L->base - 1;
+	/* The calling function's frame: below the continuation for a stitched call. */
+	f = frame_islua(f) ? frame_prevl(f) : frame_prevd(f);
+	GCfunc *fn = frame_func(f);
+	if (!isluafunc(fn))
+		return false;
+	/* A prototype's address may be used again after it was collected; then its
+	 * chunk name or its extent gives it away. */
+	GCproto *pt = funcproto(fn);
+	key[0] = (uintptr_t)pc;
+	key[1] = (uintptr_t)proto_chunkname(pt) ^ proto_chunkname(pt)->hash;
+	key[2] = ((uintptr_t)(uint32_t)pt->firstline << 32) ^ (uint32_t)pt->numline ^ pt->sizebc;
+	return true;
+}

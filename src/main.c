@@ -1,0 +1,432 @@
+/* main.c - the executable: luajit's command line, with the script's main chunk
+ * as goroutine 1. */
+#include <lauxlib.h>
+#include <limits.h>
+#include <luajit.h>
+#include <lualib.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "asm/cstack.h"
+#include "lua/host.h"
+
+LUALIB_API int luaopen_luapark_core(lua_State *L);
+
+static const char *progname = "luapark";
+
+static void print_usage(void)
+{
+	fputs("usage: luapark [options]... [script [args]...].\n"
+	      "Available options are:\n"
+	      "  -e chunk  Execute string " LUA_QL("chunk") ".\n"
+	      "  -l name   Require library " LUA_QL("name") ".\n"
+	      "  -j cmd    Perform LuaJIT control command.\n"
+	      "  -O[opt]   Control LuaJIT optimizations.\n"
+	      "  -v        Show version information.\n"
+	      "  -E        Ignore environment variables.\n"
+	      "  --        Stop handling options.\n"
+	      "  -         Execute stdin and stop handling options.\n",
+	      stderr);
+}
+
+static void message(const char *text)
+{
+	fflush(stdout);
+	fprintf(stderr, "%s: %s\n", progname, text);
+	fflush(stderr);
+}
+
+/* Errors of the host itself: a bad option, a script that does not compile. */
+static int report(lua_State *L, int status)
+{
+	if (status != 0) {
+		host_message(L);
+		message(lua_tostring(L, -1));
+		lua_pop(L, 1);
+	}
+	return status;
+}
+
+static int traceback(lua_State *L)
+{
+	if (lua_isstring(L, 1))
+		luaL_traceback(L, L, lua_tostring(L, 1), 1);
+	return 1;
+}
+
+/* Calls the function and n arguments on top, outside goroutines. */
+static int docall(lua_State *L, int n)
+{
+	int base = lua_gettop(L) - n;
+	lua_pushcfunction(L, traceback);
+	lua_insert(L, base);
+	int status = lua_pcall(L, n, 0, base);
+	lua_remove(L, base);
+	return report(L, status);
+}
+
+/* Runs the chunk and n arguments on top as the main goroutine.  Returns the exit
+ * status that this ends with, 0 to go on. */
+static int domain(lua_State *L, int n)
+{
+	int nresults;
+	switch (host_run(L, p0.lua, n, &nresults)) {
+	case RUN_OK:
+		lua_pop(L, nresults);
+		return 0;
+	case RUN_FAILED:
+		report(L, LUA_ERRRUN);
+		return 1;
+	case RUN_PANIC:
+	case RUN_DEADLOCK:
+		fflush(stdout);
+		fprintf(stderr, "%s", lua_tostring(L, -1));
+		return 2;
+	}
+	return 1;
+}
+
+/* The options --------------------------------------------------------------- */
+
+enum { F_INTERACTIVE = 1, F_VERSION = 2, F_EXEC = 4, F_OPTION = 8, F_NOENV = 16 };
+
+/* Checks the options; the index of the script in argv, or -1. */
+static int collectargs(char **argv, int *flags)
+{
+	int i;
+	for (i = 1; argv[i] != NULL; i++) {
+		if (argv[i][0] != '-')
+			return i;
+		switch (argv[i][1]) {
+		case '-':
+			if (argv[i][2] != '\0')
+				return -1;
+			return i + 1;
+		case '\0':
+			return i;
+		case 'v':
+			if (argv[i][2] != '\0')
+				return -1;
+			*flags |= F_VERSION;
+			break;
+		case 'e':
+			*flags |= F_EXEC;
+			/* fall through */
+		case 'j':
+		case 'l':
+			*flags |= F_OPTION;
+			if (argv[i][2] == '\0' && argv[++i] == NULL)
+				return -1;
+			break;
+		case 'O':
+			break;
+		case 'E':
+			if (argv[i][2] != '\0')
+				return -1;
+			*flags |= F_NOENV;
+			break;
+		default:
+			return -1;
+		}
+	}
+	return i;
+}
+
+static void print_version(void)
+{
+	lua_State *L = p0.lua->L;
+	lua_getglobal(L, "luapark");
+	lua_getfield(L, -1, "_VERSION");
+	printf("Luapark %s -- %s\n", lua_tostring(L, -1), LUAJIT_VERSION);
+	lua_pop(L, 2);
+}
+
+static int loadjitmodule(lua_State *L)
+{
+	lua_getglobal(L, "require");
+	lua_pushliteral(L, "jit.");
+	lua_pushvalue(L, -3);
+	lua_concat(L, 2);
+	if (lua_pcall(L, 1, 1, 0)) {
+		const char *msg = lua_tostring(L, -1);
+		if (msg && !strncmp(msg, "module ", 7)) {
+			message("unknown luaJIT command or jit.* modules not installed");
+			return 1;
+		}
+		return report(L, 1);
+	}
+	lua_getfield(L, -1, "start");
+	if (lua_isnil(L, -1)) {
+		message("unknown luaJIT command or jit.* modules not installed");
+		return 1;
+	}
+	lua_remove(L, -2);
+	return 0;
+}
+
+/* Pushes the comma-separated options; how many. */
+static int pushoptions(lua_State *L, const char *opt)
+{
+	int n = 0;
+	while (opt && *opt) {
+		const char *comma = strchr(opt, ',');
+		lua_pushlstring(L, opt, comma ? (size_t)(comma - opt) : strlen(opt));
+		n++;
+		opt = comma ? comma + 1 : NULL;
+	}
+	return n;
+}
+
+/* -j cmd or -j cmd=arg[,arg...] */
+static int dojitcmd(lua_State *L, const char *cmd)
+{
+	const char *opt = strchr(cmd, '=');
+	lua_pushlstring(L, cmd, opt ? (size_t)(opt - cmd) : strlen(cmd));
+	lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+	lua_getfield(L, -1, "jit");
+	lua_remove(L, -2);
+	lua_pushvalue(L, -2);
+	lua_gettable(L, -2); /* a function of the jit table, */
+	if (!lua_isfunction(L, -1)) {
+		lua_pop(L, 2);
+		if (loadjitmodule(L)) /* or the start of a module jit.cmd */
+			return 1;
+	} else {
+		lua_remove(L, -2);
+	}
+	lua_remove(L, -2);
+	return docall(L, pushoptions(L, opt ? opt + 1 : NULL));
+}
+
+/* -O, -O3, -O+opt, -Ohotloop=10 */
+static int dojitopt(lua_State *L, const char *opt)
+{
+	lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+	lua_getfield(L, -1, "jit.opt");
+	lua_remove(L, -2);
+	lua_getfield(L, -1, "start");
+	lua_remove(L, -2);
+	return docall(L, pushoptions(L, opt));
+}
+
+static int dostring(lua_State *L, const char *s, const char *name)
+{
+	if (report(L, luaL_loadbuffer(L, s, strlen(s), name)))
+		return 1;
+	return domain(L, 0);
+}
+
+static int dolibrary(lua_State *L, const char *name)
+{
+	lua_getglobal(L, "require");
+	lua_pushstring(L, name);
+	return docall(L, 1);
+}
+
+static int runoptions(lua_State *L, char **argv, int argn)
+{
+	for (int i = 1; i < argn; i++) {
+		char c = argv[i][1];
+		int status = 0;
+		const char *arg = argv[i] + 2;
+		if (argv[i][0] != '-')
+			continue;
+		if ((c == 'e' || c == 'j' || c == 'l') && *arg == '\0')
+			arg = argv[++i];
+		if (c == 'e')
+			status = dostring(L, arg, "=(command line)");
+		else if (c == 'j')
+			status = dojitcmd(L, arg);
+		else if (c == 'l')
+			status = dolibrary(L, arg);
+		else if (c == 'O')
+			status = dojitopt(L, arg);
+		if (status)
+			return status;
+	}
+	return 0;
+}
+
+static int handleluainit(lua_State *L)
+{
+	const char *init = getenv("LUA_INIT");
+	if (init == NULL)
+		return 0;
+	if (init[0] != '@')
+		return dostring(L, init, "=LUA_INIT");
+	return report(L, luaL_loadfile(L, init + 1)) ? 1 : domain(L, 0);
+}
+
+static void createargtable(lua_State *L, char **argv, int argc, int argn)
+{
+	lua_createtable(L, argc - argn, argn);
+	for (int i = 0; i < argc; i++) {
+		lua_pushstring(L, argv[i]);
+		lua_rawseti(L, -2, i - argn);
+	}
+	lua_setglobal(L, "arg");
+}
+
+static int handlescript(lua_State *L, char **argv)
+{
+	const char *name = argv[0];
+	if (strcmp(name, "-") == 0 && strcmp(argv[-1], "--") != 0)
+		name = NULL; /* stdin */
+	if (report(L, luaL_loadfile(L, name)))
+		return 1;
+	int n = 0;
+	while (argv[n + 1])
+		n++;
+	luaL_checkstack(L, n + 3, "too many arguments to script");
+	for (int i = 1; i <= n; i++)
+		lua_pushstring(L, argv[i]);
+	return domain(L, n);
+}
+
+/* The state ----------------------------------------------------------------- */
+
+/* Puts dir/suffix before package[field], for each suffix. */
+static void prependpath(lua_State *L, const char *field, const char *dir, const char *const *suffix)
+{
+	luaL_Buffer b;
+	lua_getglobal(L, "package");
+	luaL_buffinit(L, &b);
+	for (; *suffix; suffix++) {
+		luaL_addstring(&b, dir);
+		luaL_addstring(&b, *suffix);
+		luaL_addchar(&b, ';');
+	}
+	luaL_pushresult(&b);
+	lua_getfield(L, -2, field);
+	lua_concat(L, 2);
+	lua_setfield(L, -2, field);
+	lua_pop(L, 1);
+}
+
+/* Our own modules lie beside us: bin/luapark, share/lua/5.1, share/luapark. */
+static void setpaths(lua_State *L)
+{
+	static const char *const path[] = {"/share/lua/5.1/?.lua", "/share/lua/5.1/?/init.lua",
+					   "/share/luapark/?.lua", NULL};
+	static const char *const cpath[] = {"/lib/lua/5.1/?.so", NULL};
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+	for (int up = 0; up < 2; up++) {
+		while (n > 0 && exe[n - 1] != '/')
+			n--;
+		if (n > 0)
+			n--;
+	}
+	if (n <= 0)
+		return;
+	exe[n] = '\0';
+	prependpath(L, "path", exe, path);
+	prependpath(L, "cpath", exe, cpath);
+}
+
+static int openluapark(lua_State *L)
+{
+	static const char *const globals[] = {"go", "chan", "gopark", "goready", "getg", "gosched", NULL};
+	setpaths(L);
+	lua_getglobal(L, "package");
+	lua_getfield(L, -1, "preload");
+	lua_pushcfunction(L, luaopen_luapark_core);
+	lua_setfield(L, -2, "luapark.core");
+	lua_pop(L, 2);
+	lua_getglobal(L, "require");
+	lua_pushliteral(L, "luapark");
+	lua_call(L, 1, 1);
+	for (const char *const *name = globals; *name; name++) {
+		lua_getfield(L, -1, *name);
+		lua_setglobal(L, *name);
+	}
+	lua_setglobal(L, "luapark");
+	return 0;
+}
+
+struct mainargs {
+	char **argv;
+	int argc;
+	int status;
+};
+
+static int pmain(lua_State *L)
+{
+	struct mainargs *a = lua_touserdata(L, 1);
+	char **argv = a->argv;
+	int flags = 0, script = collectargs(argv, &flags);
+	a->status = 1;
+	if (script < 0) {
+		print_usage();
+		return 0;
+	}
+	if (flags & F_NOENV) {
+		lua_pushboolean(L, 1);
+		lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
+	}
+	lua_gc(L, LUA_GCSTOP, 0);
+	luaL_openlibs(L);
+	lua_gc(L, LUA_GCRESTART, -1);
+	lua_pushcfunction(L, openluapark);
+	if (report(L, lua_pcall(L, 0, 0, 0)))
+		return 0;
+	createargtable(L, argv, a->argc, script);
+	if (!(flags & F_NOENV) && (a->status = handleluainit(L)) != 0)
+		return 0;
+	if (flags & F_VERSION)
+		print_version();
+	if ((a->status = runoptions(L, argv, script < a->argc ? script : a->argc)) != 0)
+		return 0;
+	if (script < a->argc)
+		a->status = handlescript(L, argv + script);
+	else if (!(flags & (F_OPTION | F_VERSION)))
+		a->status = handlescript(L, (char *[]){"-", "-", NULL} + 1);
+	return 0;
+}
+
+/* A C stack that runs into its guard page is said in words; every other fault is
+ * what it always was. */
+static void onfault(int sig, siginfo_t *info, void *context)
+{
+	(void)context;
+	signal(sig, SIG_DFL);
+	if (cstack_isguard(info->si_addr)) {
+		static const char text[] = "fatal error: C stack overflow in a goroutine\n";
+		ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+		(void)ignored;
+		_exit(2);
+	}
+	raise(sig);
+}
+
+static void handlefaults(void)
+{
+	static char altstack[64 << 10];
+	stack_t ss = {.ss_sp = altstack, .ss_size = sizeof altstack};
+	struct sigaction sa = {.sa_sigaction = onfault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+	sigemptyset(&sa.sa_mask);
+	if (sigaltstack(&ss, NULL) == 0) {
+		sigaction(SIGSEGV, &sa, NULL);
+		sigaction(SIGBUS, &sa, NULL);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct mainargs a = {argv, argc, 1};
+	if (argv[0] && argv[0][0])
+		progname = "luapark";
+	lua_State *L = luaL_newstate();
+	if (L == NULL) {
+		message("cannot create state: not enough memory");
+		return EXIT_FAILURE;
+	}
+	handlefaults();
+	int status = lua_cpcall(L, pmain, &a);
+	report(L, status);
+	lua_close(L);
+	return status ? EXIT_FAILURE : a.status;
+}
