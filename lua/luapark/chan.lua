@@ -18,7 +18,7 @@ local waitq = require "luapark.waitq"
 local sudogs, ready = rt.sudogs, rt.ready
 local elem, take, free = waitq.elem, waitq.take, waitq.free
 local enqueue, dequeue, leave = waitq.enqueue, waitq.dequeue, waitq.leave
-local park = core.park
+local park, view = waitq.park, rt.view
 local RECV, SEND = core.reason.CHANRECV, core.reason.CHANSEND
 local getmetatable, setmetatable, type, error, floor = getmetatable, setmetatable, type, error, math.floor
 
@@ -108,14 +108,14 @@ local function wait(c, line, reason, v)
   local s = take()
   elem[s] = v
   enqueue(c, line, s)
-  local wake, why = park(reason, nil, s)
-  if not wake then
+  local why = park(reason, s)
+  if why then
     leave(c, line, s)
     elem[s] = nil
     free(s)
     error(why, 3)
   end
-  return wake, s
+  return view.wake, s
 end
 
 -- The methods ----------------------------------------------------------------------------------------------------------

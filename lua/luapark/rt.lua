@@ -12,7 +12,7 @@ local ffi = require "ffi"
 local core = require "luapark.core"
 
 ffi.cdef [[
-struct luapark_view { uint32_t cur, sudogfree; };
+struct luapark_view { uint32_t cur, sudogfree; int32_t wake; uint32_t reason, sel; };
 struct luapark_sudog { uint32_t next, prev, g, own; int32_t index; uint32_t done; };
 ]]
 

@@ -15,7 +15,7 @@ local channel = require "luapark.chan"
 local sudogs = rt.sudogs
 local elem, take, free, enqueue, leave = waitq.elem, waitq.take, waitq.free, waitq.enqueue, waitq.leave
 local Chan, put, get = channel.Chan, channel.put, channel.get
-local park = core.park
+local park, view = waitq.park, rt.view
 local SELECT, NOCASES = core.reason.SELECT, core.reason.SELECTNOCASES
 local bit, getmetatable, type, error = require "bit", getmetatable, type, error
 local bxor, lshift, rshift, band = bit.bxor, bit.lshift, bit.rshift, bit.band
@@ -173,8 +173,9 @@ local function select(cases)
     return "timeout"
   end
   local first = enlist(cases, n)
-  local wake, why = park(first and SELECT or NOCASES, timeout, first)
-  if not wake then
+  local why = park(first and SELECT or NOCASES, first or 0, timeout)
+  local wake = view.wake
+  if why then
     delist(cases, first, 0)
     error(why, 2)
   end

@@ -8,7 +8,7 @@ local waitq = require "luapark.waitq"
 
 local sudogs, ready = rt.sudogs, rt.ready
 local take, free, enqueue, dequeue, leave = waitq.take, waitq.free, waitq.enqueue, waitq.dequeue, waitq.leave
-local park, reason, go = core.park, core.reason, core.go
+local park, reason, go = waitq.park, core.reason, core.go
 local getmetatable, setmetatable, type, error = getmetatable, setmetatable, type, error
 
 local sync = {}
@@ -23,12 +23,12 @@ end
 local function wait(t, why)
   local s = take()
   enqueue(t, "line", s)
-  local wake, refused = park(why, nil, s)
-  if not wake then
+  local refused = park(why, s)
+  if refused then
     leave(t, "line", s)
   end
   free(s)
-  if not wake then
+  if refused then
     error(refused, 3)
   end
 end

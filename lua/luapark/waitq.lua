@@ -6,15 +6,18 @@
 -- is the first one's prev. Values that travel with a waiter are kept in `elem`, by sudog.
 --
 -- The protocol, for whoever waits:
---   s = take(); ...; enqueue(t, field, s); wake, why = park(reason, timeout, own)
+--   s = take(); ...; enqueue(t, field, s); why = park(reason, own); wake = view.wake
 -- and for whoever wakes:
 --   s = dequeue(t, field); ...; ready(sudogs[s].g, wake)
 -- dequeue passes over waiters whose wait has been decided elsewhere (another case of their select, a timeout) and
 -- decides the wait of the one it returns: nobody else will. The waiter frees its sudogs when it runs again.
 
+local core = require "luapark.core"
 local rt = require "luapark.rt"
 
 local sudogs, view, sudogrefill = rt.sudogs, rt.view, rt.sudogrefill
+
+local cpark = core.park
 
 local waitq = {}
 
@@ -74,27 +77,40 @@ local function unlink(t, field, s)
 end
 
 -- The longest waiting whose wait is still undecided, or 0. It is decided now.
-function waitq.dequeue(t, field)
+-- (Recursion where others would loop: the JIT does not record a loop inside the callers' traces, and the first waiter is
+-- nearly always the one.)
+local function dequeue(t, field)
   local s = t[field]
-  while s ~= 0 do
-    unlink(t, field, s)
-    local own = sudogs[s].own
-    if sudogs[own].done == 0 then
-      sudogs[own].done = 1
-      return s
-    end
-    -- Marks it as out of the line, for whoever cleans up after the decided wait.
-    sudogs[s].prev = 0
-    s = t[field]
+  if s == 0 then
+    return 0
   end
-  return 0
+  unlink(t, field, s)
+  local own = sudogs[s].own
+  if sudogs[own].done == 0 then
+    sudogs[own].done = 1
+    return s
+  end
+  sudogs[s].prev = 0 -- out of the line, for whoever cleans up after the decided wait
+  return dequeue(t, field)
 end
+waitq.dequeue = dequeue
 
 -- For a waiter that runs again: takes s out of its line if it still stands there.
 function waitq.leave(t, field, s)
   if sudogs[s].prev ~= 0 then
     unlink(t, field, s)
   end
+end
+
+-- Parks the running goroutine, whose wait `own` stands for (0: it stands in no line). -> nothing, and view.wake is what
+-- the waker said, until the next park; or why it may not park. With seconds, view.wake is 0 if they passed first.
+function waitq.park(reason, own, seconds)
+  view.reason = reason
+  view.sel = own
+  if seconds then
+    return cpark(seconds)
+  end
+  return cpark()
 end
 
 -- Whether a goroutine waits here that is not a daemon.

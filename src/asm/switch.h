@@ -4,10 +4,8 @@
  * leaves for the scheduler's stack, g0).  Both are the same act here, one
  * symmetrical switch; the two names in sched/proc.c say the direction.
  *
- * What is kept: every callee-saved register of the ABI and the floating-point
- * control words (MXCSR and the x87 control word; FPCR).  The control words are
- * reloaded only where the two stacks disagree: loading one serialises, and is
- * what makes a careful switch cost 20 ns instead of 2. */
+ * What is kept: every callee-saved register of the ABI, but for the
+ * floating-point control words, which fpenv.h keeps where that is owed. */
 #ifndef LUAPARK_ASM_SWITCH_H
 #define LUAPARK_ASM_SWITCH_H
 

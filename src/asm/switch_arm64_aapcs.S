@@ -1,6 +1,6 @@
 /* switch_arm64_aapcs.S - lp_switch for AArch64, AAPCS64.
  *
- * The saved frame, lowest address first (176 bytes, a multiple of 16):
+ * The saved frame, lowest address first (160 bytes, a multiple of 16):
  *
  *      0   x29 (fp)    8   x30 (lr: where to go on)
  *     16   x19        24   x20
@@ -12,10 +12,9 @@
  *    112   d10       120   d11
  *    128   d12       136   d13
  *    144   d14       152   d15
- *    160   FPCR      168   unused
  *
  * x18 is the platform's and is left alone.  Of v8 to v15 only the low halves
- * are callee-saved. */
+ * are callee-saved.  FPCR is fpenv.h's. */
 
 	.text
 
@@ -28,11 +27,11 @@
 lp_switch:
 	.cfi_startproc
 	hint	#34			/* bti c */
-	sub	sp, sp, #176
-	.cfi_def_cfa_offset 176
+	sub	sp, sp, #160
+	.cfi_def_cfa_offset 160
 	stp	x29, x30, [sp]
-	.cfi_offset x29, -176
-	.cfi_offset x30, -168
+	.cfi_offset x29, -160
+	.cfi_offset x30, -152
 	stp	x19, x20, [sp, #16]
 	stp	x21, x22, [sp, #32]
 	stp	x23, x24, [sp, #48]
@@ -42,18 +41,12 @@ lp_switch:
 	stp	d10, d11, [sp, #112]
 	stp	d12, d13, [sp, #128]
 	stp	d14, d15, [sp, #144]
-	mrs	x9, fpcr		/* remember how this stack computes */
-	str	x9, [sp, #160]
 
 	mov	x10, sp			/* leave ... */
 	str	x10, [x0]
 	mov	sp, x1			/* ... and be there */
 
-	ldr	x11, [sp, #160]		/* writing FPCR is slow: only where */
-	cmp	x9, x11			/* the two stacks disagree */
-	b.eq	1f
-	msr	fpcr, x11
-1:	mov	x0, x2			/* arg is what the other side returns */
+	mov	x0, x2			/* arg is what the other side returns */
 	ldp	x29, x30, [sp]
 	ldp	x19, x20, [sp, #16]
 	ldp	x21, x22, [sp, #32]
@@ -64,7 +57,7 @@ lp_switch:
 	ldp	d10, d11, [sp, #112]
 	ldp	d12, d13, [sp, #128]
 	ldp	d14, d15, [sp, #144]
-	add	sp, sp, #176
+	add	sp, sp, #160
 	.cfi_def_cfa_offset 0
 	mov	x16, x30		/* br x16 may land on a bti c */
 	br	x16
@@ -94,7 +87,7 @@ stackbottom:
 lp_switchframe:
 	.cfi_startproc
 	hint	#34
-	sub	x0, x0, #176
+	sub	x0, x0, #160
 	stp	xzr, xzr, [x0, #32]
 	stp	xzr, xzr, [x0, #48]
 	stp	xzr, xzr, [x0, #64]
@@ -106,8 +99,6 @@ lp_switchframe:
 	adr	x9, stackbottom
 	stp	xzr, x9, [x0]		/* fp = 0, lr = stackbottom */
 	stp	x1, xzr, [x0, #16]	/* x19 = entry */
-	mrs	x9, fpcr
-	stp	x9, xzr, [x0, #160]
 	ret
 	.cfi_endproc
 	.size	lp_switchframe, . - lp_switchframe

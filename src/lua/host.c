@@ -60,7 +60,7 @@ G *host_newg(lua_State *L, struct lstate *ls, int n)
 		}
 		setanchor(L, ls, A_CO, gp->slot);
 	}
-	gp->nval = n;
+	gp->nval = (uint32_t)n;
 	newproc(pp, gp, site_of(L));
 	return gp;
 }
@@ -72,7 +72,7 @@ static lua_State *attach(struct lstate *ls, G *gp)
 	lua_State *A = ls->anchor, *co = lua_tothread(A, -1);
 	lua_rawgeti(A, A_CO, (int)gp->slot);
 	if (lua_istable(A, -1)) {
-		int n = gp->nval + 1;
+		int n = (int)gp->nval + 1;
 		if (n > FEWARGS && !lua_checkstack(co, n))
 			throw("too many arguments for a goroutine");
 		for (int i = 1; i <= n; i++) {
@@ -194,12 +194,9 @@ static enum gout rung(G *gp)
 	lua_State *co = gp->L;
 	if (lp_unlikely(!co))
 		co = startg(ls, gp);
-	int n = gp->nval;
+	int n = (int)gp->nval;
 	gp->nval = 0;
-	if (n < 0) {
-		lua_pushinteger(co, gp->wake);
-		n = 1;
-	} else if (lp_unlikely(gp->flags & GF_PARKERR)) {
+	if (lp_unlikely(gp->flags & GF_PARKERR)) {
 		gp->flags &= (uint16_t)~GF_PARKERR;
 		lua_pushlightuserdata(co, &host_parkerr);
 		lua_insert(co, -2);
@@ -221,10 +218,10 @@ static enum gout rung(G *gp)
 const char *host_nopark(lua_State *L, struct lstate *ls)
 {
 	G *gp = hostcurg(ls);
-	if (lp_unlikely(!gp))
-		return "cannot wait outside a goroutine (see luapark.run)";
-	if (lp_likely(L == gp->L && lua_isyieldable(L)))
+	if (host_yields(L, gp))
 		return NULL;
+	if (!gp)
+		return "cannot wait outside a goroutine (see luapark.run)";
 	const char *busy = vm_busy(L);
 	if (busy) {
 		snprintf(ls->why, sizeof ls->why, "cannot wait in %s", busy);
@@ -251,7 +248,7 @@ void host_parkstk(lua_State *L, struct lstate *ls, enum waitreason reason)
 enum parked host_park(lua_State *L, struct lstate *ls, enum waitreason reason)
 {
 	G *gp = hostcurg(ls);
-	if (lp_likely(L == gp->L && lua_isyieldable(L))) {
+	if (host_yields(L, gp)) {
 		gp->reason = (uint8_t)reason;
 		gp->parkL = L;
 		ls->yield = GOUT_PARK;
@@ -261,18 +258,14 @@ enum parked host_park(lua_State *L, struct lstate *ls, enum waitreason reason)
 	return PARK_DONE;
 }
 
-int host_parkret(lua_State *L, struct lstate *ls, enum waitreason reason, int keep, bool wake)
+int host_parkret(lua_State *L, struct lstate *ls, enum waitreason reason, int keep)
 {
 	G *gp = hostcurg(ls);
-	gp->nval = wake ? -1 : 0;
+	gp->nval = 0;
 	if (lp_likely(host_park(L, ls, reason) == PARK_YIELD))
 		return lua_yield(L, keep);
-	int n = gp->nval;
+	int n = (int)gp->nval;
 	gp->nval = 0;
-	if (n < 0) {
-		lua_pushinteger(L, gp->wake);
-		return 1;
-	}
 	if (gp->flags & GF_PARKERR) {
 		gp->flags &= (uint16_t)~GF_PARKERR;
 		lua_pushlightuserdata(L, &host_parkerr);

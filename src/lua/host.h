@@ -91,6 +91,13 @@ bool host_protected(struct lstate *ls, lua_CFunction fn, void *ud);
  * n)` at once.  PARK_DONE: the wait is over already (the C stack was kept). */
 enum parked { PARK_YIELD, PARK_DONE };
 
+/* Whether gp, running, can park by a plain yield: L is its own coroutine, and not
+ * one of the user's in it, and no C call stands in between. */
+static inline bool host_yields(lua_State *L, const G *gp)
+{
+	return lp_likely(gp != NULL) && lp_likely(L == gp->L) && lp_likely(lua_isyieldable(L));
+}
+
 /* Why the running function may not park here, in words; NULL if it may, and then
  * host_park will not fail.  Ask before telling anybody that gp waits. */
 const char *host_nopark(lua_State *L, struct lstate *ls);
@@ -102,9 +109,8 @@ enum parked host_park(lua_State *L, struct lstate *ls, enum waitreason reason);
 void host_parkstk(lua_State *L, struct lstate *ls, enum waitreason reason);
 
 /* Parks and returns from a C function: `return host_parkret(...)`.  keep: how
- * many values on top unlockf will find; wake: whether the function returns
- * G.wake, or nothing but what goready gave. */
-int host_parkret(lua_State *L, struct lstate *ls, enum waitreason reason, int keep, bool wake);
+ * many values on top unlockf will find.  The function returns what goready gave. */
+int host_parkret(lua_State *L, struct lstate *ls, enum waitreason reason, int keep);
 
 /* Pushes gp's handle.  May raise a memory error. */
 void host_pushg(lua_State *L, struct lstate *ls, G *gp);

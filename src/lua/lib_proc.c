@@ -45,7 +45,7 @@ static int l_goexit(lua_State *L)
 	G *gp = hostcurg(ls);
 	if (!gp)
 		return luaL_error(L, "goexit outside a goroutine");
-	bool yields = L == gp->L && lua_isyieldable(L);
+	bool yields = host_yields(L, gp);
 	const char *busy = yields ? NULL : vm_busy(L);
 	if (busy)
 		return luaL_error(L, "cannot end a goroutine in %s", busy);
@@ -86,23 +86,24 @@ static int l_run(lua_State *L)
 
 /* Parking ------------------------------------------------------------------- */
 
-/* park(reason, seconds | nil, sudog | nil) -> wake | nil, why
- * The way in for Lua code that keeps its own waiting lines. */
+/* park([seconds]) -> nothing; or why it may not
+ * The way in for Lua code that keeps its own waiting lines.  The reason and the
+ * sudog are in the view; so is, afterwards, what the waker said.  After seconds
+ * that is 0. */
 static int l_park(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
+	const struct pview *view = &ls->pp->view;
 	const char *why = host_nopark(L, ls);
 	if (lp_unlikely(why != NULL)) {
-		lua_pushnil(L);
 		lua_pushstring(L, why);
-		return 2;
+		return 1;
 	}
 	G *gp = hostcurg(ls);
-	enum waitreason reason = (enum waitreason)lua_tointeger(L, 1);
-	if (lua_isnumber(L, 2))
-		timer_park(gp, timer_when(nanotime(), checkseconds(L, 2)));
-	gp->sel = (uint32_t)lua_tointeger(L, 3);
-	return host_parkret(L, ls, reason, 0, true);
+	if (lua_gettop(L) > 0)
+		timer_park(gp, timer_when(nanotime(), checkseconds(L, 1)));
+	gp->sel = view->sel;
+	return host_parkret(L, ls, (enum waitreason)view->reason, 0);
 }
 
 /* sleep(s) */
@@ -116,7 +117,7 @@ static int l_sleep(lua_State *L)
 	G *gp = hostcurg(ls);
 	gp->sel = 0;
 	timer_park(gp, timer_when(nanotime(), ns));
-	return host_parkret(L, ls, WR_SLEEP, 0, false);
+	return host_parkret(L, ls, WR_SLEEP, 0);
 }
 
 /* gosched() */
@@ -127,7 +128,7 @@ static int l_gosched(lua_State *L)
 	if (lp_unlikely(why != NULL))
 		return luaL_error(L, "%s", why);
 	G *gp = hostcurg(ls);
-	if (lp_likely(L == gp->L && lua_isyieldable(L))) {
+	if (host_yields(L, gp)) {
 		ls->yield = GOUT_GOSCHED;
 		return lua_yield(L, 0);
 	}
@@ -162,7 +163,7 @@ static int l_gopark(lua_State *L)
 	}
 	lua_settop(L, 2);
 	gp->flags |= flags;
-	return host_parkret(L, ls, WR_USER, 2, false);
+	return host_parkret(L, ls, WR_USER, 2);
 }
 
 /* goready(g, ...) */
@@ -178,7 +179,7 @@ static int l_goready(lua_State *L)
 	if (!lua_checkstack(gp->parkL, n + 2))
 		return luaL_error(L, "too many values for goready (%d)", n);
 	lua_xmove(L, gp->parkL, n);
-	gp->nval = n;
+	gp->nval = (uint32_t)n;
 	gp->flags &= (uint16_t) ~(GF_GOPARK | GF_REASONTEXT);
 	goready(gp, 1);
 	return 0;

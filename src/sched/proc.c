@@ -37,6 +37,7 @@
 
 enum {
 	POLL_EVERY = 100000,	    /* ns: a busy P looks at its network this often */
+	LOOK_EVERY = 4,		    /* Gs between two looks at the tick counter (10 ns) */
 	GS_MAX = 1 << 25,	    /* Gs in the table, if the address space allows */
 	GS_MIN = 1 << 16,
 };
@@ -77,14 +78,22 @@ static void gmain(void *unused)
 	}
 }
 
+/* mcall from inside C calls, which own the floating-point modes (asm/fpenv.h). */
+static void mcall_stk(G *gp, enum gout why)
+{
+	struct fpenv mine = fpenv_get();
+	mcall(gp, why);
+	fpenv_set(mine);
+}
+
 void gopark_stk(G *gp)
 {
-	mcall(gp, GOUT_PARKSTK);
+	mcall_stk(gp, GOUT_PARKSTK);
 }
 
 void gosched_stk(G *gp)
 {
-	mcall(gp, GOUT_GOSCHEDSTK);
+	mcall_stk(gp, GOUT_GOSCHEDSTK);
 }
 
 _Noreturn void goexit_stk(G *gp)
@@ -237,9 +246,12 @@ static G *execute(M *mp, P *pp, G *gp)
 	pp->schedtick++;
 	mp->curg = gp;
 	pp->view.cur = gp->slot;
+	pp->view.wake = gp->wake;
 	enum gout why = gogo(mp, gp);
 	mp->curg = NULL;
 	pp->view.cur = 0;
+	if (lp_unlikely(why >= GOUT_PARKSTK))
+		fpenv_set(mp->fpenv);
 	return left(pp, gp, why);
 }
 
@@ -264,7 +276,7 @@ static G *findrunnable(M *mp, P *pp)
 	for (;;) {
 		if (lp_unlikely(mp->exitwhy != NULL))
 			return NULL;
-		if (cputicks() - pp->polltick > CPUTICKS_SOON)
+		if (pp->schedtick % LOOK_EVERY == 0 && cputicks() - pp->polltick > CPUTICKS_SOON)
 			checkclock(pp);
 		G *gp = runqget(pp);
 		if (lp_likely(gp != NULL))
@@ -292,6 +304,7 @@ const char *mstart(M *mp, P *pp)
 	mp->p = pp;
 	pp->m = mp;
 	mp->exitwhy = NULL;
+	mp->fpenv = fpenv_get();
 #ifdef LUAPARK_TSAN
 	mp->g0.fiber = __tsan_get_current_fiber();
 #endif

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "asm/cstack.h"
+#include "asm/fpenv.h"
 #include "base/atomic.h"
 #include "base/throw.h"
 
@@ -97,7 +98,7 @@ struct G {
 	uint32_t sel;	    /* the sudog that stands for the whole wait (park/sudog.h); 0: none */
 	int32_t wake;	    /* what the waker wants to tell: meaning is the waiter's */
 	uint32_t parkseq;   /* waits that have ended: a waiter is named by G and this */
-	int32_t nval;	    /* values on parkL (or L) that it is resumed with */
+	uint32_t nval;	    /* values on parkL (or L) that it is resumed with */
 	atomic_u8 status;
 	uint8_t reason; /* enum waitreason */
 	uint16_t flags;
@@ -125,6 +126,9 @@ struct runq {
 struct pview {
 	uint32_t cur;	    /* slot of the running G; 0: none, we are on g0 or in the host */
 	uint32_t sudogfree; /* head of the free list of sudogs */
+	int32_t wake;	    /* what the waker of the running G said; read it first thing after a park */
+	uint32_t reason;    /* arguments of the next park: enum waitreason, */
+	uint32_t sel;	    /* and G.sel */
 };
 
 struct timers;
@@ -154,6 +158,7 @@ struct M {
 	struct gobuf g0; /* the scheduler's context while a G runs */
 	G *curg;
 	P *p;
+	struct fpenv fpenv;  /* as the thread computes, and every G that changes nothing */
 	const char *exitwhy; /* set: the scheduler returns to its caller */
 };
 

@@ -1,0 +1,282 @@
+-- SPDX-License-Identifier: MIT
+
+-- The Luapark half of `make bench`. go/main.go is the other half: same names, same work, same form of output.
+--
+--   luapark bench.lua NAME [N]    prints one line: NAME VALUE UNIT
+--
+-- N is the size of a repetition (operations, leaves or goroutines) and is chosen here where it is not given.
+-- The number of processors is LUAPARK_MAXPROCS, from the environment.
+
+local now, numgoroutine = luapark.now, luapark.numgoroutine
+
+local function fail(why)
+  io.stderr:write("bench: ", why, "\n")
+  os.exit(1)
+end
+
+-- Keeps both halves honest: what was sent has arrived.
+local function check(got, want)
+  if got ~= want then
+    fail(("wrong result: %.0f, not %.0f"):format(got, want))
+  end
+end
+
+-- Measuring ----------------------------------------------------------------------------------------------------------
+
+local function elapsed(work, n)
+  local start = now()
+  work(n)
+  return now() - start
+end
+
+local function median(repetitions, work, n)
+  local times = {}
+  for i = 1, repetitions do
+    times[i] = elapsed(work, n)
+  end
+  table.sort(times)
+  return times[(repetitions + 1) / 2]
+end
+
+-- The median of five repetitions of 80 ms or more, in ns per operation. Finding their size is the warm-up.
+local function peroperation(work, n)
+  if n then
+    work(n)
+  else
+    n = 1000
+    while elapsed(work, n) < 0.080 do
+      n = n * 2
+    end
+  end
+  return median(5, work, n) / n * 1e9, "ns"
+end
+
+-- The median of three repetitions, in ms, after one to warm up: for work whose size is given.
+local function total(work, n)
+  work(n)
+  return median(3, work, n) * 1e3, "ms"
+end
+
+local function resident()
+  collectgarbage()
+  collectgarbage()
+  local status = assert(io.open("/proc/self/status"))
+  local kilobytes = status:read("*a"):match("VmRSS:%s*(%d+)")
+  status:close()
+  return kilobytes * 1024
+end
+
+-- What the process has grown by for each of n, once; a second time would find the memory at hand.
+local function residentbytes(work, n)
+  local before = resident()
+  work(n)
+  return (resident() - before) / n, "bytes"
+end
+
+-- The work -----------------------------------------------------------------------------------------------------------
+
+local function empty() end
+
+-- Starts goroutines in batches that fit Go's local run queue, or it would pay for the overflow. Their end is
+-- seen in the number of goroutines, so that they do nothing.
+local function spawn(n)
+  local before = numgoroutine()
+  while n > 0 do
+    local batch = math.min(n, 200)
+    for _ = 1, batch do
+      go(empty)
+    end
+    while numgoroutine() > before do
+      gosched()
+    end
+    n = n - batch
+  end
+end
+
+-- Two goroutines take turns.
+local function yield(n)
+  local wg = luapark.waitgroup()
+  for _ = 1, 2 do
+    wg:go(function()
+      for _ = 1, n / 2 do
+        gosched()
+      end
+    end)
+  end
+  wg:wait()
+end
+
+-- One operation is a round trip over two unbuffered channels.
+local function pingpong(n)
+  local ping, pong = chan(), chan()
+  go(function()
+    for _ = 1, n do
+      pong:send((ping:recv()))
+    end
+  end)
+  local sum = 0
+  for i = 1, n do
+    ping:send(i)
+    sum = sum + pong:recv()
+  end
+  check(sum, n * (n + 1) / 2)
+end
+
+local function buffered_int(n)
+  local c = chan(128)
+  go(function()
+    for i = 1, n do
+      c:send(i)
+    end
+  end)
+  local sum = 0
+  for _ = 1, n do
+    sum = sum + c:recv()
+  end
+  check(sum, n * (n + 1) / 2)
+end
+
+-- 1,024 distinct strings of 32 bytes.
+local names = {}
+for i = 0, 1023 do
+  names[i] = ("%032d"):format(i)
+end
+
+local function buffered_str(n)
+  local c = chan(128)
+  go(function()
+    for i = 1, n do
+      c:send(names[i % 1024])
+    end
+  end)
+  local sum = 0
+  for _ = 1, n do
+    sum = sum + #c:recv()
+  end
+  check(sum, 32 * n)
+end
+
+-- Eight producers send to one channel.
+local function fanin8(n)
+  local c = chan(64)
+  local each = math.floor(n / 8)
+  for _ = 1, 8 do
+    go(function()
+      for i = 1, each do
+        c:send(i)
+      end
+    end)
+  end
+  local sum = 0
+  for _ = 1, each * 8 do
+    sum = sum + c:recv()
+  end
+  check(sum, 8 * (each * (each + 1) / 2))
+end
+
+-- Receives from two channels, each with a producer of its own.
+local function select2(capacity, n)
+  local a, b = chan(capacity), chan(capacity)
+  local half = math.floor(n / 2)
+  local function produce(c)
+    for i = 1, half do
+      c:send(i)
+    end
+  end
+  go(produce, a)
+  go(produce, b)
+  local sum = 0
+  local cases = { a, b }
+  for _ = 1, half * 2 do
+    local _, v = luapark.select(cases)
+    sum = sum + v
+  end
+  check(sum, half * (half + 1))
+end
+
+-- One operation is a lock and an unlock that nobody contends for.
+local function mutex(n)
+  local m = luapark.mutex()
+  local count = 0
+  for _ = 1, n do
+    m:lock()
+    count = count + 1
+    m:unlock()
+  end
+  check(count, n)
+end
+
+local function node(up, first, leaves)
+  if leaves == 1 then
+    up:send(first)
+    return
+  end
+  local c = chan()
+  local share = leaves / 10
+  for i = 0, 9 do
+    go(node, c, first + i * share, share)
+  end
+  local sum = 0
+  for _ = 1, 10 do
+    sum = sum + c:recv()
+  end
+  up:send(sum)
+end
+
+-- The tree of goroutines, ten to a node, whose n leaves send their numbers up; n is a power of ten.
+local function skynet(n)
+  local c = chan()
+  go(node, c, 0, n)
+  check(c:recv(), n * (n - 1) / 2)
+end
+
+-- What park leaves behind; out here so that it is in use while it is measured.
+local parked
+
+-- Leaves n goroutines blocked in a receive. On one processor none is between its count and its receive when another
+-- runs.
+local function park(n)
+  local started = 0
+  parked = chan()
+  local function wait()
+    started = started + 1
+    parked:recv()
+  end
+  for _ = 1, n do
+    go(wait)
+  end
+  while started < n do
+    gosched()
+  end
+end
+
+-- Each benchmark is the work, done n times, and the way to measure it, with n where that does not find out.
+local benchmarks = {
+  spawn = { spawn, peroperation },
+  yield = { yield, peroperation },
+  pingpong = { pingpong, peroperation },
+  buffered_int = { buffered_int, peroperation },
+  buffered_str = { buffered_str, peroperation },
+  fanin8 = { fanin8, peroperation },
+  select2 = { function(n) select2(0, n) end, peroperation },
+  select2_buffered = { function(n) select2(128, n) end, peroperation },
+  mutex = { mutex, peroperation },
+  skynet = { skynet, total, 1000000 },
+  parked_100k = { park, residentbytes, 100000 },
+  parked_1m = { park, residentbytes, 1000000 },
+}
+
+local name, size = ...
+if not name then
+  fail("usage: luapark bench.lua NAME [N]")
+end
+local benchmark = benchmarks[name] or fail("no benchmark " .. name)
+local work, measure, n = unpack(benchmark, 1, 3)
+if size then
+  n = tonumber(size)
+  if not n or n < 1 or n % 1 ~= 0 then
+    fail("N must be a positive integer")
+  end
+end
+local value, unit = measure(work, n)
+print(("%s %.2f %s"):format(name, value, unit))

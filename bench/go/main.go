@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: MIT
+
+// The Go half of `make bench`. bench.lua is the other half: same names, same work, same form of output.
+//
+//	main NAME [N]    prints one line: NAME VALUE UNIT
+//
+// N is the size of a repetition (operations, leaves or goroutines) and is chosen here where it is not given.
+// The number of processors is GOMAXPROCS, from the environment.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A benchmark is the work, done n times, and the way to measure it.
+type benchmark struct {
+	work    func(n int)
+	measure func(work func(n int), n int) (value float64, unit string)
+	n       int // 0: measure finds out
+}
+
+var benchmarks = map[string]benchmark{
+	"spawn":            {spawn, perOperation, 0},
+	"yield":            {yield, perOperation, 0},
+	"pingpong":         {pingpong, perOperation, 0},
+	"buffered_int":     {bufferedInt, perOperation, 0},
+	"buffered_str":     {bufferedStr, perOperation, 0},
+	"fanin8":           {fanin8, perOperation, 0},
+	"select2":          {func(n int) { select2(0, n) }, perOperation, 0},
+	"select2_buffered": {func(n int) { select2(128, n) }, perOperation, 0},
+	"mutex":            {mutex, perOperation, 0},
+	"skynet":           {skynet, total, 1_000_000},
+	"parked_100k":      {park, residentBytes, 100_000},
+	"parked_1m":        {park, residentBytes, 1_000_000},
+}
+
+func main() {
+	if len(os.Args) < 2 {
+		fail("usage: main NAME [N]")
+	}
+	name := os.Args[1]
+	b, known := benchmarks[name]
+	if !known {
+		fail("no benchmark " + name)
+	}
+	if len(os.Args) > 2 {
+		n, err := strconv.Atoi(os.Args[2])
+		if err != nil || n < 1 {
+			fail("N must be a positive integer")
+		}
+		b.n = n
+	}
+	value, unit := b.measure(b.work, b.n)
+	fmt.Printf("%s %.2f %s\n", name, value, unit)
+}
+
+func fail(why string) {
+	fmt.Fprintln(os.Stderr, "bench:", why)
+	os.Exit(1)
+}
+
+// check keeps both halves honest: what was sent has arrived.
+func check(got, want int) {
+	if got != want {
+		fail(fmt.Sprintf("wrong result: %d, not %d", got, want))
+	}
+}
+
+// --- Measuring ---
+
+func elapsed(work func(int), n int) time.Duration {
+	start := time.Now()
+	work(n)
+	return time.Since(start)
+}
+
+// perOperation is the median of five repetitions of 80 ms or more, in ns per operation. Finding their size is the
+// warm-up.
+func perOperation(work func(int), n int) (float64, string) {
+	if n == 0 {
+		for n = 1000; elapsed(work, n) < 80*time.Millisecond; {
+			n *= 2
+		}
+	} else {
+		work(n)
+	}
+	return median(5, work, n) / float64(n), "ns"
+}
+
+// total is the median of three repetitions, in ms, after one to warm up: for work whose size is given.
+func total(work func(int), n int) (float64, string) {
+	work(n)
+	return median(3, work, n) / 1e6, "ms"
+}
+
+func median(repetitions int, work func(int), n int) float64 {
+	times := make([]time.Duration, repetitions)
+	for i := range times {
+		times[i] = elapsed(work, n)
+	}
+	slices.Sort(times)
+	return float64(times[repetitions/2].Nanoseconds())
+}
+
+// residentBytes is what the process has grown by for each of n, once; a second time would find the memory at hand.
+func residentBytes(work func(int), n int) (float64, string) {
+	before := resident()
+	work(n)
+	return (resident() - before) / float64(n), "bytes"
+}
+
+func resident() float64 {
+	runtime.GC()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		fail(err.Error())
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	kilobytes, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		fail(err.Error())
+	}
+	return float64(kilobytes) * 1024
+}
+
+// --- The work ---
+
+func empty() {}
+
+// spawn starts goroutines in batches that fit Go's local run queue, or it would pay for the overflow. Their end is
+// seen in the number of goroutines, so that they do nothing.
+func spawn(n int) {
+	before := runtime.NumGoroutine()
+	for n > 0 {
+		batch := min(n, 200)
+		for range batch {
+			go empty()
+		}
+		for runtime.NumGoroutine() > before {
+			runtime.Gosched()
+		}
+		n -= batch
+	}
+}
+
+// yield has two goroutines take turns.
+func yield(n int) {
+	var wg sync.WaitGroup
+	wg.Add(2)
+	for range 2 {
+		go func() {
+			for range n / 2 {
+				runtime.Gosched()
+			}
+			wg.Done()
+		}()
+	}
+	wg.Wait()
+}
+
+// pingpong: one operation is a round trip over two unbuffered channels.
+func pingpong(n int) {
+	ping, pong := make(chan int), make(chan int)
+	go func() {
+		for range n {
+			pong <- <-ping
+		}
+	}()
+	sum := 0
+	for i := range n {
+		ping <- i
+		sum += <-pong
+	}
+	check(sum, n*(n-1)/2)
+}
+
+func bufferedInt(n int) {
+	c := make(chan int, 128)
+	go func() {
+		for i := range n {
+			c <- i
+		}
+	}()
+	sum := 0
+	for range n {
+		sum += <-c
+	}
+	check(sum, n*(n-1)/2)
+}
+
+// names are 1,024 distinct strings of 32 bytes.
+var names = sync.OnceValue(func() []string {
+	list := make([]string, 1024)
+	for i := range list {
+		list[i] = fmt.Sprintf("%032d", i)
+	}
+	return list
+})
+
+func bufferedStr(n int) {
+	names := names()
+	c := make(chan string, 128)
+	go func() {
+		for i := range n {
+			c <- names[i%1024]
+		}
+	}()
+	sum := 0
+	for range n {
+		sum += len(<-c)
+	}
+	check(sum, 32*n)
+}
+
+// fanin8 has eight producers send to one channel.
+func fanin8(n int) {
+	c := make(chan int, 64)
+	each := n / 8
+	for range 8 {
+		go func() {
+			for i := range each {
+				c <- i
+			}
+		}()
+	}
+	sum := 0
+	for range each * 8 {
+		sum += <-c
+	}
+	check(sum, 8*(each*(each-1)/2))
+}
+
+// select2 receives from two channels, each with a producer of its own.
+func select2(capacity, n int) {
+	a, b := make(chan int, capacity), make(chan int, capacity)
+	half := n / 2
+	produce := func(c chan int) {
+		for i := range half {
+			c <- i
+		}
+	}
+	go produce(a)
+	go produce(b)
+	sum := 0
+	for range half * 2 {
+		select {
+		case v := <-a:
+			sum += v
+		case v := <-b:
+			sum += v
+		}
+	}
+	check(sum, half*(half-1))
+}
+
+// mutex: one operation is a lock and an unlock that nobody contends for.
+func mutex(n int) {
+	var m sync.Mutex
+	count := 0
+	for range n {
+		m.Lock()
+		count++
+		m.Unlock()
+	}
+	check(count, n)
+}
+
+// skynet is the tree of goroutines, ten to a node, whose n leaves send their numbers up; n is a power of ten.
+func skynet(n int) {
+	c := make(chan int)
+	go node(c, 0, n)
+	check(<-c, n*(n-1)/2)
+}
+
+func node(up chan int, first, leaves int) {
+	if leaves == 1 {
+		up <- first
+		return
+	}
+	c := make(chan int)
+	share := leaves / 10
+	for i := range 10 {
+		go node(c, first+i*share, share)
+	}
+	sum := 0
+	for range 10 {
+		sum += <-c
+	}
+	up <- sum
+}
+
+// What park leaves behind; in a global so that it is in use while it is measured.
+var parked chan int
+
+// park leaves n goroutines blocked in a receive. On one processor none is between its count and its receive when
+// another runs.
+func park(n int) {
+	parked = make(chan int)
+	started := 0
+	wait := func() {
+		started++
+		<-parked
+	}
+	for range n {
+		go wait()
+	}
+	for started < n {
+		runtime.Gosched()
+	}
+}
