@@ -92,4 +92,62 @@ $(SHARE): | $(EXE)
 $(BUILD)/luapark: | $(EXE)
 	$(V)ln -sfn bin/luapark $@
 
+# Running and installing ----------------------------------------------------------------------------------------------
+
+.PHONY: all run test test-c bench lint asan tsan stress soak install clean deps help
+.PHONY: install-deps-test install-deps-lint install-deps-bench
+
+# The main job on an embedded default: a load generator against an HTTP server of our own.
+run: all
+	@$(EXE) examples/run.lua
+
+test: all install-deps-test
+	@$(MAKE) --no-print-directory lint-quiet
+	@spec/run.sh
+
+bench: all install-deps-bench
+	@bench/run.sh
+
+# The whole suite through the executable, and the C tests, in a build with sanitizers.
+asan: install-deps-test
+	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address,undefined OPT='-O1 -g' all build/asan/spec/c/test
+	@BUILD=build/asan ASAN_OPTIONS=detect_leaks=0 spec/run.sh c exe examples
+
+tsan: install-deps-test
+	@$(MAKE) --no-print-directory BUILD=build/tsan SAN=thread OPT='-O1 -g' all build/tsan/spec/c/test
+	@BUILD=build/tsan spec/run.sh c exe examples
+
+deps:
+	@deps/install.sh build
+	@CC='$(CC)' deps/luajit.sh $(LUAJIT_OUT)
+
+install-deps-%:
+	@deps/install.sh $*
+
+install: all
+	$(V)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/lua/5.1/luapark \
+		$(DESTDIR)$(PREFIX)/share/lua/5.1/luapark $(DESTDIR)$(PREFIX)/share/luapark/jit
+	$(V)install $(EXE) $(DESTDIR)$(PREFIX)/bin/luapark
+	$(V)install -m 644 $(MOD) $(DESTDIR)$(PREFIX)/lib/lua/5.1/luapark/core.so
+	$(V)install -m 644 lua/luapark/*.lua $(DESTDIR)$(PREFIX)/share/lua/5.1/luapark
+	$(V)install -m 644 $(wildcard $(LUAJIT_OUT)/share/jit/*.lua) $(DESTDIR)$(PREFIX)/share/luapark/jit
+
+clean:
+	rm -rf $(filter-out $(LUAJIT_OUT) build/go,$(wildcard build/*))
+
+help:
+	@echo "make            build build/bin/luapark and the module for stock luajit"
+	@echo "make run        build and run: a load generator against a server of our own"
+	@echo "make test       build and run every test"
+	@echo "make bench      measure, beside Go, in one interleaved run"
+	@echo "make lint       luacheck, cppcheck, clang-tidy, shellcheck, both compilers"
+	@echo "make asan|tsan  the tests under AddressSanitizer and UBSan, or ThreadSanitizer"
+	@echo "make deps       install what is missing and prepare LuaJIT (each of the above does)"
+	@echo "make install PREFIX=$(PREFIX)   install the command, the module and the Lua files"
+	@echo "make clean      remove what was built, but for LuaJIT"
+	@echo "Variables: CC, OPT, BUILD, SAN=address,undefined|thread, LUAJIT=system, LUAJIT_SRC=dir, V= (say what is run)"
+
+include mk/test.mk
+include mk/lint.mk
+
 -include $(wildcard $(BUILD)/*/*/*.d $(BUILD)/*/*.d)

@@ -18,7 +18,7 @@ local waitq = require "luapark.waitq"
 local sudogs, ready = rt.sudogs, rt.ready
 local elem, take, free = waitq.elem, waitq.take, waitq.free
 local enqueue, dequeue, leave = waitq.enqueue, waitq.dequeue, waitq.leave
-local park, view = waitq.park, rt.view
+local park, view = core.park, rt.view
 local RECV, SEND = core.reason.CHANRECV, core.reason.CHANSEND
 local getmetatable, setmetatable, type, error, floor = getmetatable, setmetatable, type, error, math.floor
 
@@ -103,19 +103,48 @@ local function get(c)
   return false
 end
 
--- Waits in one line of c: what the waker said, and the sudog, which the caller frees.
-local function wait(c, line, reason, v)
+-- The slow halves of send and recv are tail calls, and call park themselves: a parked goroutine then has one frame of
+-- ours on its Lua stack. With three, the stack of most would be grown once, and cost half as much again.
+
+local function refused(c, line, s, why)
+  leave(c, line, s)
+  elem[s] = nil
+  free(s)
+  error(why, 3)
+end
+
+local function parksend(c, v)
   local s = take()
   elem[s] = v
-  enqueue(c, line, s)
-  local why = park(reason, s)
+  enqueue(c, "sq", s)
+  view.reason = SEND
+  view.sel = s
+  local why = park()
   if why then
-    leave(c, line, s)
-    elem[s] = nil
-    free(s)
-    error(why, 3)
+    refused(c, "sq", s, why)
   end
-  return view.wake, s
+  local wake = view.wake
+  elem[s] = nil
+  free(s)
+  if wake == CLOSED then
+    error("send on closed channel", 2)
+  end
+end
+
+local function parkrecv(c)
+  local s = take()
+  enqueue(c, "rq", s)
+  view.reason = RECV
+  view.sel = s
+  local why = park()
+  if why then
+    refused(c, "rq", s, why)
+  end
+  local ok = view.wake ~= CLOSED
+  local v = elem[s]
+  elem[s] = nil
+  free(s)
+  return v, ok
 end
 
 -- The methods ----------------------------------------------------------------------------------------------------------
@@ -126,14 +155,8 @@ function Chan:send(v)
   if self.closed then
     error("send on closed channel", 2)
   end
-  if put(self, v) then
-    return
-  end
-  local wake, s = wait(self, "sq", SEND, v)
-  elem[s] = nil
-  free(s)
-  if wake == CLOSED then
-    error("send on closed channel", 2)
+  if not put(self, v) then
+    return parksend(self, v)
   end
 end
 
@@ -147,11 +170,7 @@ function Chan:recv()
   if self.closed then
     return nil, false
   end
-  local wake, s = wait(self, "rq", RECV, nil)
-  v = elem[s]
-  elem[s] = nil
-  free(s)
-  return v, wake ~= CLOSED
+  return parkrecv(self)
 end
 
 -- Sends if that can be done at once: whether it was. Never parks.

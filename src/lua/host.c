@@ -2,6 +2,7 @@
 #include "lua/host.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/os.h"
@@ -12,17 +13,6 @@
 enum { FEWARGS = 15 }; /* this many fit a fresh coroutine's stack without asking */
 
 char host_parkerr;
-
-/* Sets anchor[table][slot] to the value on top of L, through L, which runs
- * protected: the table may grow. */
-static void setanchor(lua_State *L, struct lstate *ls, int table, uint32_t slot)
-{
-	lua_pushvalue(ls->anchor, table);
-	lua_xmove(ls->anchor, L, 1);
-	lua_insert(L, -2);
-	lua_rawseti(L, -2, (int)slot);
-	lua_pop(L, 1);
-}
 
 /* Removes it; never allocates, for the key exists. */
 static void delanchor(struct lstate *ls, int table, uint32_t slot)
@@ -38,7 +28,71 @@ bool host_protected(struct lstate *ls, lua_CFunction fn, void *ud)
 
 /* Starting ------------------------------------------------------------------ */
 
-G *host_newg(lua_State *L, struct lstate *ls, int n)
+/* A G that has not run yet has its function and arguments in a record: RECORD
+ * cells of the table A_RECORDS, found by gp->wake.  A flat table of many records
+ * costs the collector much less than a small table for each G would.  What does
+ * not fit goes into one. */
+enum { RECORD = 5, PACKED = RECORD - 1 };
+
+static uint32_t recordget(struct lstate *ls)
+{
+	if (ls->nfreerec > 0)
+		return ls->freerec[--ls->nfreerec];
+	if (ls->nrec == ls->caprec) {
+		ls->caprec = ls->caprec ? ls->caprec * 2 : 64;
+		ls->freerec = realloc(ls->freerec, ls->caprec * sizeof *ls->freerec); /* room for all to be free */
+		if (!ls->freerec)
+			throw("out of memory");
+	}
+	return ls->nrec++;
+}
+
+/* Pops the function and n arguments on top of L into a new record. */
+static uint32_t record(lua_State *L, struct lstate *ls, int n, int records)
+{
+	if (n > PACKED) { /* {args...} is the one argument */
+		lua_createtable(L, n, 0);
+		lua_insert(L, -n - 1);
+		for (int i = n; i > 0; i--)
+			lua_rawseti(L, -i - 1, i);
+		n = 1;
+	}
+	uint32_t r = recordget(ls);
+	for (int i = n; i >= 0; i--)
+		lua_rawseti(L, records, (int)(r * RECORD) + i + 1);
+	return r;
+}
+
+/* Frees a record with a function and n arguments. */
+static void recordput(struct lstate *ls, uint32_t r, int n)
+{
+	int cells = n > PACKED ? 2 : n + 1, first = (int)(r * RECORD) + 1;
+	for (int i = 0; i < cells; i++) {
+		lua_pushnil(ls->anchor);
+		lua_rawseti(ls->anchor, A_RECORDS, first + i);
+	}
+	ls->freerec[ls->nfreerec++] = r;
+}
+
+/* Moves the function and n arguments of a record, which it frees, to co. */
+static void unrecord(struct lstate *ls, uint32_t r, lua_State *co, int n)
+{
+	lua_State *A = ls->anchor;
+	int cells = n > PACKED ? 2 : n + 1, first = (int)(r * RECORD) + 1;
+	for (int i = 0; i < cells; i++)
+		lua_rawgeti(A, A_RECORDS, first + i);
+	if (n > PACKED) {
+		if (!lua_checkstack(co, n + 1) || !lua_checkstack(A, n))
+			throw("too many arguments for a goroutine");
+		for (int i = 1; i <= n; i++)
+			lua_rawgeti(A, A_COUNT + 2, i);
+		lua_remove(A, A_COUNT + 2);
+	}
+	lua_xmove(A, co, n + 1);
+	recordput(ls, r, n);
+}
+
+G *host_newg(lua_State *L, struct lstate *ls, int n, int records)
 {
 	P *pp = ls->pp;
 	G *gp = gfget(pp);
@@ -52,46 +106,22 @@ G *host_newg(lua_State *L, struct lstate *ls, int n)
 		}
 		lua_xmove(L, co, n + 1);
 	} else {
-		if (n > 0) { /* {function, args...} */
-			lua_createtable(L, n + 1, 0);
-			lua_insert(L, -n - 2);
-			for (int i = n + 1; i > 0; i--)
-				lua_rawseti(L, -i - 1, i);
-		}
-		setanchor(L, ls, A_CO, gp->slot);
+		gp->wake = (int32_t)record(L, ls, n, records);
 	}
 	gp->nval = (uint32_t)n;
 	newproc(pp, gp, site_of(L));
 	return gp;
 }
 
-/* Moves gp's function and arguments to the coroutine on top of the anchor's
- * stack, which takes their place. */
-static lua_State *attach(struct lstate *ls, G *gp)
-{
-	lua_State *A = ls->anchor, *co = lua_tothread(A, -1);
-	lua_rawgeti(A, A_CO, (int)gp->slot);
-	if (lua_istable(A, -1)) {
-		int n = (int)gp->nval + 1;
-		if (n > FEWARGS && !lua_checkstack(co, n))
-			throw("too many arguments for a goroutine");
-		for (int i = 1; i <= n; i++) {
-			lua_rawgeti(A, -1, i);
-			lua_xmove(A, co, 1);
-		}
-		lua_pop(A, 1);
-	} else {
-		lua_xmove(A, co, 1);
-	}
-	lua_rawseti(A, A_CO, (int)gp->slot);
-	return co;
-}
-
 static int newco(lua_State *S)
 {
 	struct lstate *ls = lua_touserdata(S, 1);
-	lua_newthread(S);
-	lua_xmove(S, ls->anchor, 1);
+	lua_State *co = lua_newthread(S);
+	lua_pushvalue(ls->anchor, A_CO);
+	lua_xmove(ls->anchor, S, 1);
+	lua_insert(S, -2);
+	lua_rawseti(S, -2, (int)ls->starting->slot);
+	ls->starting->L = co;
 	return 0;
 }
 
@@ -100,15 +130,19 @@ static lua_State *startg(struct lstate *ls, G *gp)
 {
 	G *donor = gfgetstarted(ls->pp);
 	if (donor) {
-		lua_rawgeti(ls->anchor, A_CO, (int)donor->slot);
-		delanchor(ls, A_CO, donor->slot);
+		gp->L = donor->L;
 		donor->L = NULL;
+		lua_rawgeti(ls->anchor, A_CO, (int)donor->slot);
+		lua_rawseti(ls->anchor, A_CO, (int)gp->slot);
+		delanchor(ls, A_CO, donor->slot);
 		gfput(ls->pp, donor);
 	} else {
+		ls->starting = gp;
 		if (!host_protected(ls, newco, ls))
 			throw("out of memory for a goroutine's coroutine");
 	}
-	return gp->L = attach(ls, gp);
+	unrecord(ls, (uint32_t)gp->wake, gp->L, (int)gp->nval);
+	return gp->L;
 }
 
 /* Ending -------------------------------------------------------------------- */
@@ -182,7 +216,10 @@ static bool gdead(G *gp)
 		lua_settop(co, 0);
 		return true;
 	}
-	delanchor(ls, A_CO, gp->slot);
+	if (co)
+		delanchor(ls, A_CO, gp->slot);
+	else /* killed before it ran */
+		recordput(ls, (uint32_t)gp->wake, (int)gp->nval);
 	return false;
 }
 
@@ -373,7 +410,12 @@ enum runend host_run(lua_State *L, struct lstate *ls, int n, int *nresults)
 	P *pp = ls->pp;
 	lua_settop(ls->results, 0);
 	ls->mainend = MAIN_RUNS;
-	ls->mainid = host_newg(L, ls, n)->id;
+	lua_pushvalue(ls->anchor, A_RECORDS);
+	lua_xmove(ls->anchor, L, 1);
+	int records = lua_gettop(L) - n - 1;
+	lua_insert(L, records);
+	ls->mainid = host_newg(L, ls, n, records)->id;
+	lua_remove(L, records);
 	const char *why = mstart(&m0, pp);
 	enum runend end = RUN_OK;
 	if (why) {

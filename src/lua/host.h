@@ -16,7 +16,8 @@
 #include "sched/sched.h"
 
 enum {
-	A_CO = 1,  /* slot -> the G's function, or {function, args...}; once it runs its coroutine */
+	A_CO = 1,  /* slot -> its coroutine, once it runs */
+	A_RECORDS, /* functions and arguments of Gs that have not run (host.c) */
 	A_HANDLE,  /* slot -> its handle, while it lives */
 	A_TEXT,	   /* slot -> the user's own wait reason */
 	A_PROXY,   /* slot -> what coroutine.running() says in it */
@@ -38,6 +39,9 @@ struct lstate {
 	uint64_t mainid;     /* the main function's G */
 	enum mainend mainend;
 	int nresults; /* on results: what main returned, or its error message */
+	G *starting;		 /* gets its coroutine */
+	uint32_t *freerec;	 /* free records, a stack */
+	uint32_t nfreerec, nrec, caprec;
 	struct loading *loading; /* modules being loaded: lib_require.c */
 	char why[128];	/* host_nopark's answer where it is not constant */
 };
@@ -63,8 +67,8 @@ static inline G *hostcurg(const struct lstate *ls)
 void host_register(lua_State *L, struct lstate *ls, const luaL_Reg *funcs);
 
 /* A new goroutine of the function and n arguments on top of L, which it pops.
- * Raises an error when there can be no more. */
-G *host_newg(lua_State *L, struct lstate *ls, int n);
+ * Raises an error when there can be no more.  records: where on L A_RECORDS is. */
+G *host_newg(lua_State *L, struct lstate *ls, int n, int records);
 
 /* What a gopark returns first when its unlockf raised an error, the second. */
 extern char host_parkerr;

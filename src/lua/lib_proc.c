@@ -26,12 +26,12 @@ static int64_t checkseconds(lua_State *L, int arg)
 
 /* Starting and ending ------------------------------------------------------- */
 
-/* go(fn, ...) -> g */
+/* go(fn, ...) -> g; its second upvalue is A_RECORDS */
 static int l_go(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
 	luaL_checktype(L, 1, LUA_TFUNCTION);
-	G *gp = host_newg(L, ls, lua_gettop(L) - 1);
+	G *gp = host_newg(L, ls, lua_gettop(L) - 1, lua_upvalueindex(2));
 	if (!vm_wantsresult(L))
 		return 0;
 	host_pushg(L, ls, gp);
@@ -284,13 +284,18 @@ static void pushreasons(lua_State *L)
 void lib_proc_open(lua_State *L, struct lstate *ls)
 {
 	static const luaL_Reg funcs[] = {
-		{"go", l_go},		{"goexit", l_goexit},	{"exit", l_exit},
+		{"goexit", l_goexit},	{"exit", l_exit},
 		{"run", l_run},		{"park", l_park},	{"sleep", l_sleep},
 		{"gosched", l_gosched}, {"gopark", l_gopark},	{"goready", l_goready},
 		{"getg", l_getg},	{"isdaemon", l_isdaemon}, {"stack", l_stack},
 		{"ontimer", l_ontimer}, {"starttimer", l_starttimer}, {NULL, NULL}};
 	handle_open(L, ls);
 	host_register(L, ls, funcs);
+	lua_pushlightuserdata(L, ls);
+	lua_pushvalue(ls->anchor, A_RECORDS);
+	lua_xmove(ls->anchor, L, 1);
+	lua_pushcclosure(L, l_go, 2);
+	lua_setfield(L, -2, "go");
 	pushaddresses(L, ls);
 	lua_setfield(L, -2, "address");
 	pushreasons(L);

@@ -1,0 +1,416 @@
+-- SPDX-License-Identifier: MIT
+
+-- net: stream sockets that park the goroutine, not the thread.
+--
+-- Addresses are "host:port" ("[::1]:80" for IPv6), or a path for unix sockets. On failure a call returns nil, message,
+-- code: "timeout", "closed", or the system's words; code is the errno's name. Misuse raises an error.
+--
+-- Every operation is the same loop: try, and if the system says "not now", park until the descriptor is ready.
+
+local core = require "luapark.core"
+local rt = require "luapark.rt"
+
+local sys = core.net
+local view, now = rt.view, rt.now
+local getmetatable, setmetatable, type, error, tostring, tonumber = getmetatable, setmetatable, type, error, tostring,
+  tonumber
+local concat, select = table.concat, select
+
+local AGAIN, READY, CLOSED = sys.EAGAIN, sys.READY, sys.CLOSED
+
+local net = {}
+
+-- What a failed call returns: nil, message, code.
+local function fail(code)
+  if code == sys.EOF then
+    return nil, "closed", "EOF"
+  elseif code == sys.EBADF then
+    return nil, "closed", "EBADF" -- by this side
+  elseif code == sys.EPIPE then
+    return nil, "closed", "EPIPE" -- by the peer, seen while writing
+  elseif code == sys.ETIMEDOUT then
+    return nil, "timeout", "ETIMEDOUT"
+  end
+  return nil, sys.error(code)
+end
+net.fail = fail
+
+-- An argument error at the line that called fname, which called us over `between` other functions.
+local function badarg(n, fname, what, got, between)
+  error(("bad argument #%d to '%s' (%s, got %s)"):format(n, fname, what, got), 3 + (between or 0))
+end
+
+local function typename(v)
+  return v == nil and "no value" or type(v)
+end
+
+-- Parks until fd is ready: nothing, or the code of what went wrong. deadline: on now()'s clock, or nil.
+local function await(fd, forwriting, deadline)
+  local seconds = deadline and deadline - now()
+  if seconds and seconds <= 0 then
+    return sys.ETIMEDOUT
+  end
+  local _, code, why = sys.wait(fd, forwriting, seconds)
+  if why then
+    error(why, 0)
+  elseif code then
+    return code
+  end
+  local wake = view.wake
+  if wake ~= READY then
+    return wake == CLOSED and sys.EBADF or sys.ETIMEDOUT
+  end
+end
+net.await = await
+
+-- When an operation that starts now must have ended.
+local function deadlineof(timeout)
+  return timeout and now() + timeout
+end
+
+local function checktimeout(s, fname)
+  if s ~= nil and (type(s) ~= "number" or s ~= s or s < 0) then
+    badarg(1, fname, "seconds or nil expected", type(s) == "number" and tostring(s) or typename(s), 1)
+  end
+  return s
+end
+
+-- Connections ----------------------------------------------------------------------------------------------------------
+
+local Conn = {}
+Conn.__index = Conn
+
+local function check(self, class, method)
+  if getmetatable(self) ~= class then
+    error(("calling '%s' on bad self (%s expected, got %s; call it with a colon)"):format(
+      method, class == Conn and "connection" or "listener", type(self)), 3)
+  end
+end
+
+local function newconn(fd, timeout)
+  return setmetatable({ fd = fd, timeout = timeout }, Conn)
+end
+
+-- Tries op(fd, arg) until it succeeds or fails for good.
+local function reading(self, op, arg)
+  local fd, deadline = self.fd, deadlineof(self.timeout)
+  while true do
+    local s, code = op(fd, arg)
+    if s then
+      return s
+    end
+    if code == AGAIN then
+      code = await(fd, false, deadline)
+    end
+    if code then
+      return fail(code)
+    end
+  end
+end
+
+local function formaterror(what)
+  local shown = type(what) == "number" and tostring(what) or type(what) == "string" and "'" .. what .. "'" or type(what)
+  error("bad argument #1 to 'read' (\"*l\", \"*L\", \"*a\" or a number of bytes expected, got " .. shown .. ")", 3)
+end
+
+-- read() or read("*l"): a line without its end (\n or \r\n); read("*L"): with it; read(n): n bytes, fewer only at the
+-- end; read("*a"): all until the end, "" if there is nothing. nil, "closed", "EOF" at the end of the input. What a
+-- timeout leaves unread is still there for the next read. Parks.
+function Conn:read(what)
+  check(self, Conn, "read")
+  if what == nil or what == "*l" or what == "l" then
+    return reading(self, sys.readline, false)
+  elseif type(what) == "number" then
+    if not (what >= 0 and what < 2 ^ 53 and what % 1 == 0) then
+      formaterror(what)
+    end
+    return reading(self, sys.readn, what)
+  elseif what == "*a" or what == "a" then
+    return reading(self, sys.readall)
+  elseif what == "*L" or what == "L" then
+    return reading(self, sys.readline, true)
+  end
+  formaterror(what)
+end
+
+-- At least one byte, at most max (64 KiB by default): whatever is there first. Parks.
+function Conn:readany(max)
+  check(self, Conn, "readany")
+  if max ~= nil and not (type(max) == "number" and max >= 1 and max < 2 ^ 53) then
+    badarg(1, "readany", "positive number of bytes expected", type(max) == "number" and tostring(max) or typename(max))
+  end
+  return reading(self, sys.readany, max or 65536)
+end
+
+-- for line in conn:lines() do ... end
+function Conn:lines()
+  check(self, Conn, "lines")
+  return function()
+    local line, message, code = self:read("*l")
+    if not line and code ~= "EOF" then
+      error(message, 2)
+    end
+    return line
+  end
+end
+
+-- Writes all of its arguments (strings and numbers). -> how many bytes | nil, message, code, how many were written
+-- before. Parks.
+function Conn:write(...)
+  check(self, Conn, "write")
+  local s = ...
+  if select("#", ...) ~= 1 or type(s) ~= "string" then
+    for i = 1, select("#", ...) do
+      local v = select(i, ...)
+      if type(v) ~= "string" and type(v) ~= "number" then
+        badarg(i, "write", "string expected", type(v))
+      end
+    end
+    s = concat({ ... })
+  end
+  local fd, deadline = self.fd, deadlineof(self.timeout)
+  local len, from = #s, 1
+  while true do
+    local n, code = sys.write(fd, s, from)
+    if n then
+      from = from + n
+      if from > len then
+        return len
+      end
+    elseif code == AGAIN then
+      code = await(fd, true, deadline)
+    end
+    if code then
+      local _, message, name = fail(code)
+      return nil, message, name, from - 1
+    end
+  end
+end
+
+-- LuaSocket's names.
+Conn.send, Conn.receive = Conn.write, Conn.read
+
+-- How long one operation may take, in seconds; nil: for ever.
+function Conn:settimeout(s)
+  check(self, Conn, "settimeout")
+  self.timeout = checktimeout(s, "settimeout")
+  return true
+end
+
+-- Closes; who waits in read or write gets nil, "closed". May be called again.
+function Conn:close()
+  check(self, Conn, "close")
+  sys.close(self.fd)
+  return true
+end
+
+-- Tells the peer that nothing more will come; reading goes on.
+function Conn:closewrite()
+  check(self, Conn, "closewrite")
+  local ok, code = sys.shutdown(self.fd)
+  if not ok then
+    return fail(code)
+  end
+  return true
+end
+
+-- Whether small writes go out at once (they do, unless turned off).
+function Conn:setnodelay(on)
+  check(self, Conn, "setnodelay")
+  local ok, code = sys.nodelay(self.fd, on)
+  if not ok then
+    return fail(code)
+  end
+  return true
+end
+
+local function address(self, peer)
+  local s, code = sys.address(self.fd, peer)
+  if not s then
+    return fail(code)
+  end
+  return s
+end
+
+function Conn:localaddr()
+  check(self, Conn, "localaddr")
+  return address(self, false)
+end
+
+function Conn:remoteaddr()
+  check(self, Conn, "remoteaddr")
+  return address(self, true)
+end
+
+function Conn:__tostring()
+  return "connection to " .. (address(self, true) or "(closed)")
+end
+
+-- Listeners ------------------------------------------------------------------------------------------------------------
+
+local Listener = {}
+Listener.__index = Listener
+
+-- The next connection. Parks. After close: nil, "closed".
+function Listener:accept()
+  check(self, Listener, "accept")
+  local fd, deadline = self.fd, deadlineof(self.timeout)
+  while true do
+    local conn, code = sys.accept(fd)
+    if conn then
+      return newconn(conn)
+    end
+    if code == AGAIN then
+      code = await(fd, false, deadline)
+    end
+    if code then
+      return fail(code)
+    end
+  end
+end
+
+-- How long accept may take, in seconds; nil: for ever.
+function Listener:settimeout(s)
+  check(self, Listener, "settimeout")
+  self.timeout = checktimeout(s, "settimeout")
+  return true
+end
+
+-- Its own address, with the port that the system chose.
+function Listener:addr()
+  check(self, Listener, "addr")
+  return address(self, false)
+end
+
+function Listener:close()
+  check(self, Listener, "close")
+  sys.close(self.fd)
+  return true
+end
+
+function Listener:__tostring()
+  return "listener on " .. (address(self, false) or "(closed)")
+end
+
+-- Addresses ------------------------------------------------------------------------------------------------------------
+
+-- host, port of "host:port", "[v6]:port" or ":port"; nil if it is none of these.
+local function split(s)
+  local host, port = s:match("^%[([^%[%]]*)%]:(%w+)$")
+  if not host then
+    host, port = s:match("^([^:]*):(%w+)$")
+  end
+  return host, port
+end
+
+local families = { tcp = true, tcp4 = true, tcp6 = true }
+
+-- The addresses of "host:port": a list | nil, message, code. May park.
+local function resolve(network, s, passive, deadline)
+  local host, port = split(s)
+  local number = tonumber(port)
+  if host == "" then
+    host = passive and (network == "tcp4" and "0.0.0.0" or "::") or "localhost"
+  end
+  local numeric = number and sys.numeric(host, number)
+  if numeric then
+    return { numeric }
+  end
+  local lk = sys.newlookup()
+  local _, code, why = sys.lookup(lk, host, port, passive, deadline and deadline - now())
+  if why then
+    error(why, 0)
+  end
+  local list
+  if not code then
+    list, code = sys.lookedup(lk)
+  end
+  sys.forget(lk)
+  if not list then
+    return fail(code)
+  end
+  return list
+end
+
+local function checkaddress(fname, network, address_)
+  if type(network) ~= "string" then
+    badarg(1, fname, "network name expected", typename(network), 1)
+  elseif not families[network] and network ~= "unix" then
+    badarg(1, fname, "\"tcp\", \"tcp4\", \"tcp6\" or \"unix\" expected", "\"" .. network .. "\"", 1)
+  elseif type(address_) ~= "string" then
+    badarg(2, fname, "address expected", typename(address_), 1)
+  elseif network == "unix" then
+    return
+  end
+  local _, port = split(address_)
+  local number = tonumber(port)
+  if not port or (number and (number > 65535 or number % 1 ~= 0)) then
+    badarg(2, fname, "\"host:port\" expected", "\"" .. address_ .. "\"", 1)
+  end
+end
+
+local function addresses(network, s, passive, deadline)
+  if network == "unix" then
+    return { sys.unixaddr(s) }
+  end
+  return resolve(network, s, passive, deadline)
+end
+
+-- dial(network, address [, { timeout = seconds }]) -> connection | nil, message, code. Parks. Tries a name's addresses in
+-- turn; the timeout is for all of it.
+function net.dial(network, address_, options)
+  checkaddress("dial", network, address_)
+  local deadline = deadlineof(options and options.timeout)
+  local list, message, name = addresses(network, address_, false, deadline)
+  if not list then
+    return nil, message, name
+  end
+  local code
+  for i = 1, #list do
+    local fd, pending = sys.connect(list[i])
+    code = nil
+    if not fd then
+      code = pending
+    else
+      while pending do
+        code = await(fd, true, deadline)
+        local ok
+        if not code then
+          ok, code = sys.connected(fd)
+        end
+        if ok or code ~= AGAIN then
+          break
+        end
+      end
+      if not code then
+        return newconn(fd)
+      end
+      sys.close(fd)
+    end
+  end
+  return fail(code)
+end
+
+-- listen(network, address [, { backlog = n, reuseport = true }]) -> listener | nil, message, code. Port 0 lets the system
+-- choose: see ln:addr().
+function net.listen(network, address_, options)
+  checkaddress("listen", network, address_)
+  local list, message, name = addresses(network, address_, true)
+  if not list then
+    return nil, message, name
+  end
+  local code
+  for i = 1, #list do
+    local fd
+    fd, code = sys.listen(list[i], options and options.backlog, options and options.reuseport)
+    if fd then
+      return setmetatable({ fd = fd }, Listener)
+    end
+  end
+  return fail(code)
+end
+
+net.newconn = newconn
+net.Conn = Conn
+
+return net

@@ -1,0 +1,17 @@
+/* fd.h - the socket userdata shared by the net and http libraries. */
+#ifndef LUAPARK_LUA_FD_H
+#define LUAPARK_LUA_FD_H
+
+#include "lua/host.h"
+#include "park/netfd.h"
+
+#define FD "luapark.fd"
+
+/* The socket at argument idx, or an argument error. */
+struct netfd *fd_check(lua_State *L, int idx);
+
+/* Returns nil, code: what calls of these libraries answer when they could not.
+ * The Lua side makes words of the code, and of UV_EAGAIN a wait. */
+int fd_fail(lua_State *L, ssize_t code);
+
+#endif
