@@ -13,7 +13,7 @@
 #include "asm/cstack.h"
 #include "lua/host.h"
 
-LUALIB_API int luaopen_luapark_core(lua_State *L);
+int luaopen_luapark_core(lua_State *L);
 
 static const char *progname = "luapark";
 
@@ -42,11 +42,13 @@ static void message(const char *text)
 /* Errors of the host itself: a bad option, a script that does not compile. */
 static int report(lua_State *L, int status)
 {
-	if (status != 0) {
+	if (status == 0)
+		return 0;
+	if (!lua_isnil(L, -1)) { /* error(): the exit status says enough */
 		host_message(L);
 		message(lua_tostring(L, -1));
-		lua_pop(L, 1);
 	}
+	lua_pop(L, 1);
 	return status;
 }
 

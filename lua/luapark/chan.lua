@@ -11,6 +11,7 @@
 -- A channel is a table: its buffer in the array part, a ring c[1] to c[size] whose oldest item is at rx; its state in
 -- the fields. An operation that need not wait is plain Lua that the JIT compiles into its caller's loop.
 
+local newtable = require "table.new"
 local core = require "luapark.core"
 local rt = require "luapark.rt"
 local waitq = require "luapark.waitq"
@@ -24,6 +25,13 @@ local getmetatable, setmetatable, type, error, floor = getmetatable, setmetatabl
 
 local Chan = {}
 Chan.__index = Chan
+
+local SIZE = 1 -- of the buffer
+local N = 2 -- how many it holds
+local RX = 3 -- where the oldest is, from 1
+local RQ, SQ = 4, 5 -- the lines of waiting receivers and senders
+local SHUT = 6 -- whether it is closed
+local BUF = 6
 
 -- What the waker of a parked channel operation says.
 local DONE, CLOSED = 1, -1
@@ -42,29 +50,34 @@ local function chan(n)
     local got = type(n) == "number" and ("%.14g"):format(n) or type(n)
     error("bad argument #1 to 'chan' (capacity must be a whole number from 0, got " .. got .. ")", 2)
   end
-  return setmetatable({ size = n, n = 0, rx = 1, closed = false, rq = 0, sq = 0 }, Chan)
+  if n == 0 then
+    return setmetatable({ 0, 0, 1, 0, 0, false }, Chan)
+  end
+  local c = newtable(n < 4096 and BUF + n + 1 or BUF, 0)
+  c[SIZE], c[N], c[RX], c[RQ], c[SQ], c[SHUT] = n, 0, 1, 0, 0, false
+  return setmetatable(c, Chan)
 end
 
 -- The core of sending and receiving, shared with select ----------------------------------------------------------------
 
 -- Gives v to a waiting receiver or to the buffer: whether it could. The channel is open.
 local function put(c, v)
-  if c.rq ~= 0 then
-    local s = dequeue(c, "rq")
+  if c[RQ] ~= 0 then
+    local s = dequeue(c, RQ)
     if s ~= 0 then
       elem[s] = v
       ready(sudogs[s].g, sudogs[s].index == 0 and DONE or sudogs[s].index)
       return true
     end
   end
-  local n, size = c.n, c.size
+  local n, size = c[N], c[SIZE]
   if n < size then
-    local i = c.rx + n
+    local i = c[RX] + n
     if i > size then
       i = i - size
     end
-    c[i] = v
-    c.n = n + 1
+    c[BUF + i] = v
+    c[N] = n + 1
     return true
   end
   return false
@@ -72,30 +85,30 @@ end
 
 -- Takes from the buffer or a waiting sender: whether it could, and the value.
 local function get(c)
-  local n = c.n
+  local n = c[N]
   if n > 0 then
-    local rx = c.rx
-    local v = c[rx]
-    if c.sq ~= 0 then
-      local s = dequeue(c, "sq")
+    local rx = c[RX]
+    local v = c[BUF + rx]
+    if c[SQ] ~= 0 then
+      local s = dequeue(c, SQ)
       if s ~= 0 then -- the buffer is full: the sender's value goes to the place that v leaves, now the last
-        c[rx] = elem[s]
-        elem[s] = nil
-        c.rx = rx < c.size and rx + 1 or 1
+        c[BUF + rx] = elem[s]
+        elem[s] = false
+        c[RX] = rx < c[SIZE] and rx + 1 or 1
         ready(sudogs[s].g, sudogs[s].index == 0 and DONE or sudogs[s].index)
         return true, v
       end
     end
-    c[rx] = nil
-    c.rx = rx < c.size and rx + 1 or 1
-    c.n = n - 1
+    c[BUF + rx] = false -- not nil: the array must not become a hash
+    c[RX] = rx < c[SIZE] and rx + 1 or 1
+    c[N] = n - 1
     return true, v
   end
-  if c.sq ~= 0 then
-    local s = dequeue(c, "sq")
+  if c[SQ] ~= 0 then
+    local s = dequeue(c, SQ)
     if s ~= 0 then
       local v = elem[s]
-      elem[s] = nil
+      elem[s] = false
       ready(sudogs[s].g, sudogs[s].index == 0 and DONE or sudogs[s].index)
       return true, v
     end
@@ -108,7 +121,7 @@ end
 
 local function refused(c, line, s, why)
   leave(c, line, s)
-  elem[s] = nil
+  elem[s] = false
   free(s)
   error(why, 3)
 end
@@ -116,15 +129,15 @@ end
 local function parksend(c, v)
   local s = take()
   elem[s] = v
-  enqueue(c, "sq", s)
+  enqueue(c, SQ, s)
   view.reason = SEND
   view.sel = s
   local why = park()
   if why then
-    refused(c, "sq", s, why)
+    refused(c, SQ, s, why)
   end
   local wake = view.wake
-  elem[s] = nil
+  elem[s] = false
   free(s)
   if wake == CLOSED then
     error("send on closed channel", 2)
@@ -133,18 +146,20 @@ end
 
 local function parkrecv(c)
   local s = take()
-  enqueue(c, "rq", s)
+  enqueue(c, RQ, s)
   view.reason = RECV
   view.sel = s
   local why = park()
   if why then
-    refused(c, "rq", s, why)
+    refused(c, RQ, s, why)
   end
-  local ok = view.wake ~= CLOSED
-  local v = elem[s]
-  elem[s] = nil
+  local wake, v = view.wake, elem[s]
+  elem[s] = false
   free(s)
-  return v, ok
+  if wake == CLOSED then
+    return nil, false
+  end
+  return v, true
 end
 
 -- The methods ----------------------------------------------------------------------------------------------------------
@@ -152,7 +167,7 @@ end
 -- Parks until a receiver takes v or the buffer has room. An error on a closed channel.
 function Chan:send(v)
   check(self, "send")
-  if self.closed then
+  if self[SHUT] then
     error("send on closed channel", 2)
   end
   if not put(self, v) then
@@ -167,7 +182,7 @@ function Chan:recv()
   if got then
     return v, true
   end
-  if self.closed then
+  if self[SHUT] then
     return nil, false
   end
   return parkrecv(self)
@@ -176,7 +191,7 @@ end
 -- Sends if that can be done at once: whether it was. Never parks.
 function Chan:trysend(v)
   check(self, "trysend")
-  if self.closed then
+  if self[SHUT] then
     error("send on closed channel", 2)
   end
   return put(self, v)
@@ -189,18 +204,18 @@ function Chan:tryrecv()
   if got then
     return v, true, true
   end
-  return nil, false, self.closed
+  return nil, false, self[SHUT]
 end
 
 -- Closes: receivers get what is buffered and then nil, false; waiting senders an error. Never parks.
 function Chan:close()
   check(self, "close")
-  if self.closed then
+  if self[SHUT] then
     error("close of closed channel", 2)
   end
-  self.closed = true
+  self[SHUT] = true
   for i = 1, 2 do
-    local line = i == 1 and "rq" or "sq"
+    local line = i == 1 and RQ or SQ
     local s = dequeue(self, line)
     while s ~= 0 do
       ready(sudogs[s].g, sudogs[s].index == 0 and CLOSED or -sudogs[s].index)
@@ -212,13 +227,13 @@ end
 -- How many values are buffered.
 function Chan:len()
   check(self, "len")
-  return self.n
+  return self[N]
 end
 
 -- How many it can buffer.
 function Chan:cap()
   check(self, "cap")
-  return self.size
+  return self[SIZE]
 end
 
 -- for v in c do ... end: until the channel is closed and empty (or a nil is received).
@@ -228,7 +243,7 @@ function Chan:__call()
 end
 
 function Chan:__tostring()
-  return ("chan(%d) [%d%s]"):format(self.size, self.n, self.closed and ", closed" or "")
+  return ("chan(%d) [%d%s]"):format(self[SIZE], self[N], self[SHUT] and ", closed" or "")
 end
 
 return {
@@ -236,4 +251,9 @@ return {
   Chan = Chan,
   put = put,
   get = get,
+  SIZE = SIZE,
+  N = N,
+  RQ = RQ,
+  SQ = SQ,
+  SHUT = SHUT,
 }

@@ -15,6 +15,7 @@ local channel = require "luapark.chan"
 local sudogs = rt.sudogs
 local elem, take, free, enqueue, leave = waitq.elem, waitq.take, waitq.free, waitq.enqueue, waitq.leave
 local Chan, put, get = channel.Chan, channel.put, channel.get
+local SIZE, N, RQ, SQ, SHUT = channel.SIZE, channel.N, channel.RQ, channel.SQ, channel.SHUT
 local park, view = waitq.park, rt.view
 local SELECT, NOCASES = core.reason.SELECT, core.reason.SELECTNOCASES
 local bit, getmetatable, type, error = require "bit", getmetatable, type, error
@@ -57,15 +58,15 @@ end
 
 local function isready(c, sends)
   if sends then
-    return c.closed or c.n < c.size or c.rq ~= 0
+    return c[SHUT] or c[N] < c[SIZE] or c[RQ] ~= 0
   end
-  return c.n > 0 or c.sq ~= 0 or c.closed
+  return c[N] > 0 or c[SQ] ~= 0 or c[SHUT]
 end
 
 -- Does case i, which looked ready. It may turn out not to be: the line may hold only waiters that are decided.
 local function perform(case, i, c, sends)
   if sends then
-    if c.closed then
+    if c[SHUT] then
       error("send on closed channel", 4)
     end
     return put(c, case.send), i
@@ -74,7 +75,7 @@ local function perform(case, i, c, sends)
   if got then
     return true, i, v, true
   end
-  return c.closed, i, nil, false
+  return c[SHUT], i, nil, false
 end
 
 -- Tries all cases: true and the results of the chosen one, or false.
@@ -119,7 +120,7 @@ local function enlist(cases, n)
       if sends then
         elem[s] = cases[i].send
       end
-      enqueue(c, sends and "sq" or "rq", s)
+      enqueue(c, sends and SQ or RQ, s)
     end
   end
   return first
@@ -134,9 +135,9 @@ local function delist(cases, first, winner)
       v = elem[s]
     else
       local c, sends = decode(cases[i], i)
-      leave(c, sends and "sq" or "rq", s)
+      leave(c, sends and SQ or RQ, s)
     end
-    elem[s] = nil
+    elem[s] = false
     local next = sibling[s]
     sibling[s] = nil
     free(s)
@@ -191,7 +192,10 @@ local function select(cases)
     end
     return winner
   end
-  return winner, v, wake > 0
+  if wake < 0 then
+    return winner, nil, false
+  end
+  return winner, v, true
 end
 
 return select

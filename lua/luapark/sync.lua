@@ -13,6 +13,10 @@ local getmetatable, setmetatable, type, error = getmetatable, setmetatable, type
 
 local sync = {}
 
+-- As channels, these are tables with an array part alone: COUNT (of a mutex: whether it is locked) and the line of who
+-- waits.
+local COUNT, LOCKED, LINE = 1, 1, 2
+
 local function check(self, class, method, name)
   if getmetatable(self) ~= class then
     error(("calling '%s' on bad self (%s expected, got %s; call it with a colon)"):format(method, name, type(self)), 3)
@@ -22,10 +26,10 @@ end
 -- Parks the running goroutine in t's line until somebody dequeues it.
 local function wait(t, why)
   local s = take()
-  enqueue(t, "line", s)
+  enqueue(t, LINE, s)
   local refused = park(why, s)
   if refused then
-    leave(t, "line", s)
+    leave(t, LINE, s)
   end
   free(s)
   if refused then
@@ -35,7 +39,7 @@ end
 
 -- Wakes the longest waiting; false if nobody waits.
 local function wakeone(t)
-  local s = dequeue(t, "line")
+  local s = dequeue(t, LINE)
   if s == 0 then
     return false
   end
@@ -50,16 +54,16 @@ WaitGroup.__index = WaitGroup
 
 -- waitgroup() -> wg: counts goroutines that are under way.
 function sync.waitgroup()
-  return setmetatable({ n = 0, line = 0 }, WaitGroup)
+  return setmetatable({ 0, 0 }, WaitGroup)
 end
 
 local function add(wg, n, name)
-  local count = wg.n + n
+  local count = wg[COUNT] + n
   if count < 0 then
     error("negative counter of the wait group (" .. name .. ")", 3)
   end
-  wg.n = count
-  if count == 0 and wg.line ~= 0 then
+  wg[COUNT] = count
+  if count == 0 and wg[LINE] ~= 0 then
     while wakeone(wg) do end
   end
 end
@@ -83,7 +87,7 @@ end
 -- Parks until the counter is zero.
 function WaitGroup:wait()
   check(self, WaitGroup, "wait", "wait group")
-  if self.n > 0 then
+  if self[COUNT] > 0 then
     wait(self, reason.WAITGROUP)
   end
 end
@@ -103,7 +107,7 @@ function WaitGroup:go(fn, ...)
   if type(fn) ~= "function" then
     error("bad argument #1 to 'go' (function expected, got " .. (fn == nil and "no value" or type(fn)) .. ")", 2)
   end
-  self.n = self.n + 1
+  self[COUNT] = self[COUNT] + 1
   return (go(call, self, fn, ...))
 end
 
@@ -114,14 +118,14 @@ Mutex.__index = Mutex
 
 -- mutex() -> m. First come, first served: unlock hands the mutex to who waits longest.
 function sync.mutex()
-  return setmetatable({ locked = false, line = 0 }, Mutex)
+  return setmetatable({ false, 0 }, Mutex)
 end
 
 -- Parks until the mutex is this goroutine's.
 function Mutex:lock()
   check(self, Mutex, "lock", "mutex")
-  if not self.locked then
-    self.locked = true
+  if not self[LOCKED] then
+    self[LOCKED] = true
     return
   end
   wait(self, reason.MUTEX) -- who unlocks leaves it locked for us
@@ -130,20 +134,20 @@ end
 -- Locks it if that can be done at once: whether it was.
 function Mutex:trylock()
   check(self, Mutex, "trylock", "mutex")
-  if self.locked then
+  if self[LOCKED] then
     return false
   end
-  self.locked = true
+  self[LOCKED] = true
   return true
 end
 
 function Mutex:unlock()
   check(self, Mutex, "unlock", "mutex")
-  if not self.locked then
+  if not self[LOCKED] then
     error("unlock of unlocked mutex", 2)
   end
-  if self.line == 0 or not wakeone(self) then
-    self.locked = false
+  if self[LINE] == 0 or not wakeone(self) then
+    self[LOCKED] = false
   end
 end
 

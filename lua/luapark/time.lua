@@ -37,11 +37,11 @@ core.ontimer(function(ref) -- due
   pending[ref] = nil
   nfree = nfree + 1
   freerefs[nfree] = ref
-  if not c.closed then
+  if not c[channel.SHUT] then
     c:trysend(now())
   end
 end, function(ref) -- would it wake somebody who keeps the program alive?
-  return waitq.wakes(pending[ref], "rq", isdaemon)
+  return waitq.wakes(pending[ref], channel.RQ, isdaemon)
 end)
 
 -- Seconds on a monotonic clock, with fractions.

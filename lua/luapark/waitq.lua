@@ -21,17 +21,29 @@ local cpark = core.park
 
 local waitq = {}
 
-local elem = {} -- sudog -> the value it brings (a sender's) or was given (a receiver's)
+-- sudog -> the value it brings (a sender's) or was given (a receiver's); false when it has none. Never nil for long:
+-- with holes the table would be a hash, and each access ten times the work.
+local elem = {}
 waitq.elem = elem
+
+-- Makes new sudogs: the head of the free list.
+local function refill()
+  if not sudogrefill(view) then
+    error("too many waiting goroutines", 0)
+  end
+  local s = view.sudogfree
+  while s ~= 0 do
+    elem[s] = false
+    s = sudogs[s].next
+  end
+  return view.sudogfree
+end
 
 -- A sudog for the running goroutine, standing for its whole wait.
 function waitq.take()
   local s = view.sudogfree
   if s == 0 then
-    if not sudogrefill(view) then
-      error("too many waiting goroutines", 0)
-    end
-    s = view.sudogfree
+    s = refill()
   end
   local sg = sudogs[s]
   view.sudogfree = sg.next

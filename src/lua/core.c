@@ -1,10 +1,10 @@
 /* core.c - the C half of the module: require "luapark.core". */
 #include "lua/host.h"
 
-LUALIB_API int luaopen_luapark_core(lua_State *L);
+__attribute__((visibility("default"))) int luaopen_luapark_core(lua_State *L);
 
 /* One state can be the process's P0; a second is refused in words. */
-LUALIB_API int luaopen_luapark_core(lua_State *L)
+int luaopen_luapark_core(lua_State *L)
 {
 	if (sched.started)
 		return luaL_error(L, "luapark is already loaded in another Lua state of this process");
