@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* main.c - the executable: luajit's command line, with the script's main chunk
  * as goroutine 1. */
 #include <lauxlib.h>

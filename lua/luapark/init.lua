@@ -16,7 +16,6 @@ local luapark = {
   goready = core.goready,
   getg = core.getg,
   gosched = core.gosched,
-  goexit = core.goexit,
   run = core.run,
   stack = core.stack,
   exit = core.exit,
@@ -59,6 +58,12 @@ function luapark.gopark(unlockf, lock, reason)
   return result(park(unlockf, lock, reason))
 end
 
+-- Ends the running goroutine, wherever it stands.
+function luapark.goexit()
+  sync.exiting()
+  return core.goexit()
+end
+
 -- How many goroutines live.
 function luapark.numgoroutine()
   return rt.nlive[0]
@@ -69,6 +74,7 @@ require = core.require -- luacheck: ignore (a global on purpose)
 
 local status, proxystatus = coroutine.status, core.proxystatus
 coroutine.running = core.running -- luacheck: ignore
+coroutine.isyieldable = core.isyieldable -- luacheck: ignore
 function coroutine.status(co) -- luacheck: ignore
   local s = proxystatus(co)
   if s then

@@ -35,7 +35,7 @@ local function random(k)
 end
 
 local function badcase(i, what)
-  error(("bad argument #1 to 'select' (case %d: %s)"):format(i, what), 4)
+  error(("bad argument #1 to 'select' (case %d: %s)"):format(i, what), 5)
 end
 
 -- What a case is: its channel (nil: a nil channel, never ready), and whether it sends.
@@ -100,15 +100,18 @@ local function try(cases, n)
   return true, i, v, ok
 end
 
--- Puts a sudog into every case's line: the first and the last of them, linked by `sibling`.
-local sibling = {} -- sudog -> the next of the same select
+-- What each sudog of a select stands for. Kept apart from the caller's table, which others may fill anew meanwhile.
+local sibling = {} -- the next of the same select
+local channels, lines = {}, {} -- whose line it stands in, and which
 
+-- Puts a sudog into every case's line; returns the first.
 local function enlist(cases, n)
   local first, last
   for i = 1, n do
     local c, sends = decode(cases[i], i)
     if c then
       local s = take()
+      local line = sends and SQ or RQ
       sudogs[s].index = i
       if first then
         sudogs[s].own = first
@@ -117,33 +120,34 @@ local function enlist(cases, n)
         first = s
       end
       last = s
+      channels[s], lines[s] = c, line
       if sends then
         elem[s] = cases[i].send
       end
-      enqueue(c, sends and SQ or RQ, s)
+      enqueue(c, line, s)
     end
   end
   return first
 end
 
--- Takes the sudogs out again; the value that the winner brought, if any.
-local function delist(cases, first, winner)
-  local s, v = first, nil
+-- Takes the sudogs out again. -> whether the winning case received, and what
+local function delist(first, winner)
+  local s, received, v = first, false, nil
   while s do
-    local i = sudogs[s].index
-    if i == winner then
-      v = elem[s]
+    local line = lines[s]
+    if sudogs[s].index == winner then
+      received, v = line == RQ, elem[s]
     else
-      local c, sends = decode(cases[i], i)
-      leave(c, sends and SQ or RQ, s)
+      leave(channels[s], line, s)
     end
     elem[s] = false
+    channels[s] = false
     local next = sibling[s]
-    sibling[s] = nil
+    sibling[s] = false
     free(s)
     s = next
   end
-  return v
+  return received, v
 end
 
 local function seconds(t)
@@ -177,25 +181,22 @@ local function select(cases)
   local why = park(first and SELECT or NOCASES, first or 0, timeout)
   local wake = view.wake
   if why then
-    delist(cases, first, 0)
+    delist(first, 0)
     error(why, 2)
   end
   local winner = wake < 0 and -wake or wake
-  v = delist(cases, first, winner)
+  local received, value = delist(first, winner)
   if wake == 0 then
     return "timeout"
-  end
-  local case = cases[winner]
-  if getmetatable(case) ~= Chan then
+  elseif not received then
     if wake < 0 then
       error("send on closed channel", 2)
     end
     return winner
-  end
-  if wake < 0 then
+  elseif wake < 0 then
     return winner, nil, false
   end
-  return winner, v, true
+  return winner, value, true
 end
 
 return select

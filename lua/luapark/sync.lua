@@ -6,7 +6,7 @@ local core = require "luapark.core"
 local rt = require "luapark.rt"
 local waitq = require "luapark.waitq"
 
-local sudogs, ready = rt.sudogs, rt.ready
+local sudogs, view, ready = rt.sudogs, rt.view, rt.ready
 local take, free, enqueue, dequeue, leave = waitq.take, waitq.free, waitq.enqueue, waitq.dequeue, waitq.leave
 local park, reason, go = waitq.park, core.reason, core.go
 local getmetatable, setmetatable, type, error = getmetatable, setmetatable, type, error
@@ -92,13 +92,25 @@ function WaitGroup:wait()
   end
 end
 
-local function finish(wg, ...)
+-- Goroutine's slot -> the group that counts it, for those that end by goexit (which calls sync.exiting).
+local counted = {}
+
+local function finish(wg)
+  counted[view.cur] = nil
   add(wg, -1, "go")
-  return ...
+end
+
+function sync.exiting()
+  local wg = counted[view.cur]
+  if wg then
+    finish(wg)
+  end
 end
 
 local function call(wg, fn, ...)
-  return finish(wg, fn(...))
+  counted[view.cur] = wg
+  fn(...)
+  finish(wg)
 end
 
 -- Starts fn(...) as a goroutine counted by the group. -> g

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "asm/cstack.h"
 
 #include <errno.h>
@@ -58,8 +59,7 @@ static struct cstack *newstack(struct cstackpool *pool)
 			errno = EAGAIN;
 			return NULL;
 		}
-	} while (!atomic_compare_exchange_weak_explicit(&arena.used, &i, i + 1, memory_order_relaxed,
-							memory_order_relaxed));
+	} while (!cas_weak_relaxed(&arena.used, &i, i + 1));
 	char *lo = arena.base + i * arena.stride + arena.page;
 	size_t size = arena.stride - arena.page;
 	if (os_commit(lo, size) != 0)

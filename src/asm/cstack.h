@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* cstack.h - the C stacks that Gs run on: guarded, pooled, from one arena.
  *
  * Address space is cheap and memory is not: each stack reserves CSTACK_SIZE of

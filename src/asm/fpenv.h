@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fpenv.h - the floating-point control words: rounding, traps, flush-to-zero.
  *
  * The ABI has them preserved across calls, so a switch that happens inside a C

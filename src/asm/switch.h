@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* switch.h - leaving one C stack and going on upon another.
  *
  * Go has two words for it: gogo (the scheduler continues a G) and mcall (a G

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* switch_amd64_sysv.S - lp_switch for x86-64, System V ABI.
  *
  * The saved frame, lowest address first:

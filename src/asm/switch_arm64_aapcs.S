@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* switch_arm64_aapcs.S - lp_switch for AArch64, AAPCS64.
  *
  * The saved frame, lowest address first (160 bytes, a multiple of 16):

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* atomic.h - the only file that spells an atomic.
  *
  * The memory order is in the name.  Every acquire, release or seq-cst site says
@@ -18,5 +19,10 @@ typedef _Atomic uint64_t atomic_u64;
 #define store_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
 #define load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
 #define store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
+
+
+/* One attempt, which may fail for no reason; then *old is what was there. */
+#define cas_weak_relaxed(p, old, new) \
+	atomic_compare_exchange_weak_explicit((p), (old), (new), memory_order_relaxed, memory_order_relaxed)
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* heap.h - a 4-ary min-heap of pointers with 64-bit keys.
  *
  * Four children a node, as in Go's timer heaps: half as many levels as a binary

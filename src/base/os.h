@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* os.h - the operating system's calls, through one layer that tests can make fail.
  *
  * Each wrapper behaves as the call it names.  A test build may ask that the

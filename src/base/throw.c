@@ -1,16 +1,18 @@
+/* SPDX-License-Identifier: MIT */
 #include "base/throw.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 _Noreturn void throw(const char *why)
 {
-	/* write(2) alone: whatever is broken, stdio's locks may be part of it. */
-	static const char head[] = "fatal error: ";
-	ssize_t ignored = write(STDERR_FILENO, head, sizeof head - 1);
-	ignored = write(STDERR_FILENO, why, strlen(why));
-	ignored = write(STDERR_FILENO, "\n", 1);
-	(void)ignored;
+	/* The system call alone: whatever is broken, stdio's locks may be part of it. */
+	const struct iovec text[] = {{"fatal error: ", 13}, {(void *)(uintptr_t)why, strlen(why)}, {"\n", 1}};
+	if (writev(STDERR_FILENO, text, 3) < 0) {
+		/* nobody is left to be told */
+	}
 	abort();
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* throw.h - the impossible dies at once, with a constant text.
  *
  * throw() is for broken invariants of the runtime itself, never for what a

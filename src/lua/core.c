@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* core.c - the C half of the module: require "luapark.core". */
 #include "lua/host.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fd.h - the socket userdata shared by the net and http libraries. */
 #ifndef LUAPARK_LUA_FD_H
 #define LUAPARK_LUA_FD_H

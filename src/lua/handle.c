@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* handle.c - a goroutine as Lua sees it: g.id, g.status, g.waitreason, g:daemon().
  *
  * A userdata that names the goroutine by slot and id, so that it may outlive it.

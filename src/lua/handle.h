@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* handle.h - see handle.c. */
 #ifndef LUAPARK_LUA_HANDLE_H
 #define LUAPARK_LUA_HANDLE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* host.c - Gs as coroutines: started, parked, resumed, ended. */
 #include "lua/host.h"
 
@@ -96,8 +97,10 @@ G *host_newg(lua_State *L, struct lstate *ls, int n, int records)
 {
 	P *pp = ls->pp;
 	G *gp = gfget(pp);
-	if (!gp)
+	if (!gp) {
 		luaL_error(L, "too many goroutines (%d)", (int)sched.gsmax);
+		return NULL; /* not reached */
+	}
 	lua_State *co = gp->L;
 	if (lp_likely(co != NULL)) {
 		if (lp_unlikely(n > FEWARGS && !lua_checkstack(co, n + 1))) {

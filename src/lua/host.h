@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* host.h - one LuaJIT state per P, and Gs as its coroutines.
  *
  * The state's three coroutines of ours:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lib_coroutine.c - a G's coroutine is not the user's.
  *
  * coroutine.running() must not hand it out: whoever resumed a parked G's
@@ -50,6 +51,16 @@ static int running(lua_State *L)
 	return 1;
 }
 
+/* The main G looks like the main thread, which cannot yield. */
+static int isyieldable(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	G *gp = hostcurg(ls);
+	bool ismain = gp && L == gp->L && gp->id == ls->mainid;
+	lua_pushboolean(L, !ismain && lua_isyieldable(L));
+	return 1;
+}
+
 /* The status of the G a stand-in stands for, in the words of coroutines; nil if
  * the argument is not one: status.lua goes on to LuaJIT's own then. */
 static int proxystatus(lua_State *L)
@@ -73,7 +84,8 @@ static int proxystatus(lua_State *L)
 
 void lib_coroutine_open(lua_State *L, struct lstate *ls)
 {
-	static const luaL_Reg funcs[] = {{"running", running}, {"proxystatus", proxystatus}, {NULL, NULL}};
+	static const luaL_Reg funcs[] = {
+		{"running", running}, {"isyieldable", isyieldable}, {"proxystatus", proxystatus}, {NULL, NULL}};
 	lua_newtable(L);
 	lua_createtable(L, 0, 1);
 	lua_pushliteral(L, "k");

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lib_http.c - HTTP/1.x responses, parsed by llhttp from a socket's buffer.
  *
  * A parser gathers one response at a time: the callbacks copy names, values and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lib_net.c - stream sockets: what luapark/net.lua tries, and waits for.
  *
  * Nothing here parks but wait and lookup; every other call answers at once,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lib_proc.c - the scheduler's library: go, gopark, goready, gosched, ...
  *
  * What is called in hot loops and seldom parks (channels, mutexes) is Lua and

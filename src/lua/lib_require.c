@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lib_require.c - require, for more than one goroutine.
  *
  * Lua 5.1's require, with one difference: a module that another goroutine is

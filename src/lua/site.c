@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* site.c - where goroutines were created, as a number.
  *
  * A program has few places that say go(), and starts millions of Gs there.  So

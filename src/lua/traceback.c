@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* traceback.c - goroutines in words, as Go prints them. */
 #include <string.h>
 

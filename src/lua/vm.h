@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vm.h - what we must know of LuaJIT that its public API does not tell.
  *
  * Two implementations, chosen by the build:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vm_private.c - vm.h for the executable's own build of LuaJIT.
  *
  * The one file that includes LuaJIT's private headers.  It reads; the only

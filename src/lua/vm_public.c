@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vm_public.c - vm.h for any LuaJIT, without its private headers.
  *
  * Whether a finalizer, a VM event handler or a hook is running stands in one

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* netfd.h - a stream socket with a read buffer: never blocks, never parks.
  *
  * Each call tries, and says NETFD_AGAIN when the caller must wait for the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include "park/netpoll.h"
 
@@ -132,7 +133,7 @@ bool waiter_ready(struct waiter *w, int32_t wake)
 {
 	bool waits = waiter_iswaiting(w);
 	if (waits)
-		goready(w->gp, wake);
+		goreadylast(w->gp, wake);
 	w->gp = NULL;
 	return waits;
 }

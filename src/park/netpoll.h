@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* netpoll.h - parking on descriptors, over one libuv loop a P.
  *
  * The loop also carries the P's sleep: an idle M blocks in it until a timer (a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "park/resolve.h"
 
 #include <stdlib.h>

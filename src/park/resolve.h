@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* resolve.h - names to addresses, on libuv's thread pool, the G parked. */
 #ifndef LUAPARK_PARK_RESOLVE_H
 #define LUAPARK_PARK_RESOLVE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "park/sudog.h"
 
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sudog.h - a G in the waiting line of a channel, mutex or wait group.
  *
  * Lines are kept by Lua code (lua/luapark/waitq.lua) through FFI; this is the

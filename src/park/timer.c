@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "park/timer.h"
 
 #include <stdlib.h>
@@ -93,7 +94,7 @@ int64_t timers_run(P *pp, int64_t now)
 			G *gp = t->gp;
 			gp->flags |= GF_TIMEOUT;
 			sudogdone(gp);
-			goready(gp, 0); /* which stops the timer */
+			goreadylast(gp, 0); /* which stops the timer */
 		} else {
 			int32_t ref = t->ref;
 			timer_stop(pp, t);

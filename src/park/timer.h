@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* timer.h - the timers of a P: a 4-ary heap, deadlines in nanoseconds.
  *
  * Two kinds: one that ends the wait of a parked G (sleep, a deadline), and one

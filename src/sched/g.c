@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* g.c - the table of Gs, and the lists of dead ones.
  *
  * A G is a slot in one large reserved array: its address never changes, a slot

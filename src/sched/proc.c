@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* proc.c - the scheduler's loop.
  *
  * Gs are multiplexed onto Ps, and Ps onto Ms, as in Go's runtime/proc.go:
@@ -176,6 +177,13 @@ void goready(G *gp, int32_t wake)
 	unpark(gp);
 	gp->wake = wake;
 	runqput(gp->p, gp, true);
+}
+
+void goreadylast(G *gp, int32_t wake)
+{
+	unpark(gp);
+	gp->wake = wake;
+	runqput(gp->p, gp, false);
 }
 
 static void givestack(P *pp, G *gp)

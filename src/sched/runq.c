@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* runq.c - the run queue of a P.  See struct runq for order and conservation. */
 #include "sched/sched.h"
 

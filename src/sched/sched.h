@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sched.h - the fields of G, M and P, and who may touch them.
  *
  *   G  a goroutine: a Lua coroutine and its scheduling state
@@ -269,8 +270,13 @@ void gosched_stk(G *gp);
 /* Ends the running G from inside C calls: its C stack is forgotten, not unwound. */
 _Noreturn void goexit_stk(G *gp);
 
-/* gp, which waits, becomes runnable.  Its home P's owner only. */
+/* gp, which waits, becomes runnable and runs next: the running G hands it the
+ * rest of its time slice.  Its home P's owner only. */
 void goready(G *gp, int32_t wake);
+
+/* gp, which waits, becomes runnable behind all others: for events, which nobody's
+ * time slice pays for.  Its home P's owner only. */
+void goreadylast(G *gp, int32_t wake);
 
 /* Marks or unmarks gp as a daemon. */
 void gsetdaemon(G *gp, bool daemon);

@@ -1,0 +1,46 @@
+# The C tests: one program of spec/c and the core's objects, and the same once more with a run queue of four, so that
+# its edges are reached. Included by the Makefile, whose variables it uses.
+
+TEST_SRC := $(wildcard spec/c/*.c)
+TEST_OBJ := $(TEST_SRC:spec/c/%.c=$(BUILD)/spec/c/%.o)
+# realloc goes through the harness, which can let it fail.
+TEST_LDFLAGS := -Wl,--wrap=realloc
+
+# All of the core sees the size of the queue, so all is compiled anew.
+SMALL     := -DRUNQ_SIZE=4u
+SMALL_OBJ := $(TEST_SRC:spec/c/%.c=$(BUILD)/spec/small/c/%.o) $(CORE_OBJ:$(BUILD)/core/%=$(BUILD)/spec/small/core/%)
+
+TEST_BIN := $(BUILD)/spec/c/test $(BUILD)/spec/c/test-small
+
+.PHONY: test-c
+
+## test-c: the core's own tests, in C
+test-c: $(TEST_BIN)
+	$(V)BUILD='$(BUILD)' spec/run.sh c
+
+test: $(TEST_BIN)
+
+# Who asks for one gets both.
+$(BUILD)/spec/c/test: $(TEST_OBJ) $(CORE_OBJ) | $(BUILD)/spec/c/test-small
+	$(V)$(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $^ -luv -lm
+
+$(BUILD)/spec/c/test-small: $(SMALL_OBJ)
+	$(V)$(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $^ -luv -lm
+
+$(BUILD)/spec/c/%.o: spec/c/%.c
+	$(V)mkdir -p $(@D)
+	$(V)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/spec/small/c/%.o: spec/c/%.c
+	$(V)mkdir -p $(@D)
+	$(V)$(CC) $(CPPFLAGS) $(SMALL) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/spec/small/core/%.o: src/%.c
+	$(V)mkdir -p $(@D)
+	$(V)$(CC) $(CPPFLAGS) $(SMALL) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/spec/small/core/%.o: src/%.S
+	$(V)mkdir -p $(@D)
+	$(V)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+-include $(wildcard $(BUILD)/spec/c/*.d $(BUILD)/spec/small/c/*.d $(BUILD)/spec/small/core/*/*.d)
