@@ -172,11 +172,11 @@ function helper.both(text, args, stdin)
   return helper.withfile(text, function(name)
     local function even(s, program)
       s = ("\n" .. s):gsub("\n" .. program .. ": ", "\nPROGRAM: "):sub(2)
-      s = s:gsub("\n\t%[C%]: at 0x%x+", "")
+      s = s:gsub("\n\t%[C%]: at 0x%x+", ""):gsub(name:gsub("%p", "%%%0"), "SCRIPT")
       return s
     end
     local function result(program, out, err, status)
-      return { out = out, err = even(err, program), status = status }
+      return { out = even(out, program), err = even(err, program), status = status }
     end
     local cmd = " " .. name .. " " .. (args or "")
     return result("luapark", helper.sh(quote(helper.exe) .. cmd, stdin)),

@@ -16,7 +16,7 @@ local core = require "luapark.core"
 local rt = require "luapark.rt"
 local waitq = require "luapark.waitq"
 
-local sudogs, ready = rt.sudogs, rt.ready
+local gslot, index, ready = rt.sudogs.g, rt.sudogs.index, rt.ready
 local elem, take, free = waitq.elem, waitq.take, waitq.free
 local enqueue, dequeue, leave = waitq.enqueue, waitq.dequeue, waitq.leave
 local park, view = core.park, rt.view
@@ -66,7 +66,7 @@ local function put(c, v)
     local s = dequeue(c, RQ)
     if s ~= 0 then
       elem[s] = v
-      ready(sudogs[s].g, sudogs[s].index == 0 and DONE or sudogs[s].index)
+      ready(gslot[s], index[s] == 0 and DONE or index[s])
       return true
     end
   end
@@ -95,7 +95,7 @@ local function get(c)
         c[BUF + rx] = elem[s]
         elem[s] = false
         c[RX] = rx < c[SIZE] and rx + 1 or 1
-        ready(sudogs[s].g, sudogs[s].index == 0 and DONE or sudogs[s].index)
+        ready(gslot[s], index[s] == 0 and DONE or index[s])
         return true, v
       end
     end
@@ -109,7 +109,7 @@ local function get(c)
     if s ~= 0 then
       local v = elem[s]
       elem[s] = false
-      ready(sudogs[s].g, sudogs[s].index == 0 and DONE or sudogs[s].index)
+      ready(gslot[s], index[s] == 0 and DONE or index[s])
       return true, v
     end
   end
@@ -127,7 +127,7 @@ local function refused(c, line, s, why)
 end
 
 local function parksend(c, v)
-  local s = take()
+  local s = take(2)
   elem[s] = v
   enqueue(c, SQ, s)
   view.reason = SEND
@@ -145,7 +145,7 @@ local function parksend(c, v)
 end
 
 local function parkrecv(c)
-  local s = take()
+  local s = take(2)
   enqueue(c, RQ, s)
   view.reason = RECV
   view.sel = s
@@ -218,7 +218,7 @@ function Chan:close()
     local line = i == 1 and RQ or SQ
     local s = dequeue(self, line)
     while s ~= 0 do
-      ready(sudogs[s].g, sudogs[s].index == 0 and CLOSED or -sudogs[s].index)
+      ready(gslot[s], index[s] == 0 and CLOSED or -index[s])
       s = dequeue(self, line)
     end
   end

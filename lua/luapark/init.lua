@@ -69,6 +69,8 @@ function luapark.numgoroutine()
   return rt.nlive[0]
 end
 
+require "luapark.hooks"
+
 -- In the host's globals: what must know goroutines to be right. Everything else of Lua's own stays Lua's own.
 require = core.require -- luacheck: ignore (a global on purpose)
 

@@ -12,7 +12,7 @@ local rt = require "luapark.rt"
 local waitq = require "luapark.waitq"
 local channel = require "luapark.chan"
 
-local sudogs = rt.sudogs
+local index, own = rt.sudogs.index, rt.sudogs.own
 local elem, take, free, enqueue, leave = waitq.elem, waitq.take, waitq.free, waitq.enqueue, waitq.leave
 local Chan, put, get = channel.Chan, channel.put, channel.get
 local SIZE, N, RQ, SQ, SHUT = channel.SIZE, channel.N, channel.RQ, channel.SQ, channel.SHUT
@@ -110,11 +110,11 @@ local function enlist(cases, n)
   for i = 1, n do
     local c, sends = decode(cases[i], i)
     if c then
-      local s = take()
+      local s = take(3)
       local line = sends and SQ or RQ
-      sudogs[s].index = i
+      index[s] = i
       if first then
-        sudogs[s].own = first
+        own[s] = first
         sibling[last] = s
       else
         first = s
@@ -135,7 +135,7 @@ local function delist(first, winner)
   local s, received, v = first, false, nil
   while s do
     local line = lines[s]
-    if sudogs[s].index == winner then
+    if index[s] == winner then
       received, v = line == RQ, elem[s]
     else
       leave(channels[s], line, s)

@@ -6,7 +6,7 @@ local core = require "luapark.core"
 local rt = require "luapark.rt"
 local waitq = require "luapark.waitq"
 
-local sudogs, view, ready = rt.sudogs, rt.view, rt.ready
+local gslot, view, ready = rt.sudogs.g, rt.view, rt.ready
 local take, free, enqueue, dequeue, leave = waitq.take, waitq.free, waitq.enqueue, waitq.dequeue, waitq.leave
 local park, reason, go = waitq.park, core.reason, core.go
 local getmetatable, setmetatable, type, error = getmetatable, setmetatable, type, error
@@ -25,7 +25,7 @@ end
 
 -- Parks the running goroutine in t's line until somebody dequeues it.
 local function wait(t, why)
-  local s = take()
+  local s = take(3)
   enqueue(t, LINE, s)
   local refused = park(why, s)
   if refused then
@@ -43,7 +43,7 @@ local function wakeone(t)
   if s == 0 then
     return false
   end
-  ready(sudogs[s].g, 1)
+  ready(gslot[s], 1)
   return true
 end
 

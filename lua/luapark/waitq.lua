@@ -8,14 +8,17 @@
 -- The protocol, for whoever waits:
 --   s = take(); ...; enqueue(t, field, s); why = park(reason, own); wake = view.wake
 -- and for whoever wakes:
---   s = dequeue(t, field); ...; ready(sudogs[s].g, wake)
+--   s = dequeue(t, field); ...; ready(gslot[s], wake)
 -- dequeue passes over waiters whose wait has been decided elsewhere (another case of their select, a timeout) and
 -- decides the wait of the one it returns: nobody else will. The waiter frees its sudogs when it runs again.
 
 local core = require "luapark.core"
 local rt = require "luapark.rt"
 
-local sudogs, view, sudogrefill = rt.sudogs, rt.view, rt.sudogrefill
+local view, hookmask, sudogrefill = rt.view, rt.hookmask, rt.sudogrefill
+local next, prev, gslot, own, index, done = rt.sudogs.next, rt.sudogs.prev, rt.sudogs.g, rt.sudogs.own, rt.sudogs.index,
+  rt.sudogs.done
+local band = require("bit").band
 
 local cpark = core.park
 
@@ -34,56 +37,64 @@ local function refill()
   local s = view.sudogfree
   while s ~= 0 do
     elem[s] = false
-    s = sudogs[s].next
+    s = next[s]
   end
   return view.sudogfree
 end
 
--- A sudog for the running goroutine, standing for its whole wait.
-function waitq.take()
+-- Why nothing can wait now, or nothing. In a finalizer or a jit.attach handler the VM is in the middle of something; and
+-- the code it interrupted may be ours, about to park: it must find the view as it left it.
+local BUSY = 0x60 -- VM_BUSY in src/lua/vm.h
+
+-- A sudog for the running goroutine, standing for its whole wait. Raises an error where nothing may wait; level: where
+-- its caller's caller is, as for error.
+function waitq.take(level)
+  if band(hookmask[0], BUSY) ~= 0 then
+    error(core.nopark(), level + 1)
+  end
   local s = view.sudogfree
   if s == 0 then
     s = refill()
   end
-  local sg = sudogs[s]
-  view.sudogfree = sg.next
-  sg.g = view.cur
-  sg.own = s
-  sg.done = 0
-  sg.index = 0
+  view.sudogfree = next[s]
+  gslot[s] = view.cur
+  own[s] = s
+  done[s] = 0
+  index[s] = 0
   return s
 end
 
 function waitq.free(s)
-  sudogs[s].next = view.sudogfree
+  next[s] = view.sudogfree
   view.sudogfree = s
 end
 
 function waitq.enqueue(t, field, s)
   local first = t[field]
   if first == 0 then
-    sudogs[s].next = s
-    sudogs[s].prev = s
+    next[s] = s
+    prev[s] = s
     t[field] = s
   else
-    local last = sudogs[first].prev
-    sudogs[s].next = first
-    sudogs[s].prev = last
-    sudogs[last].next = s
-    sudogs[first].prev = s
+    local last = prev[first]
+    next[s] = first
+    prev[s] = last
+    next[last] = s
+    prev[first] = s
   end
 end
 
 -- Takes s out of its line, wherever it stands.
 local function unlink(t, field, s)
-  local next, prev = sudogs[s].next, sudogs[s].prev
-  if next == s then
+  local after = next[s]
+  if after == s then
     t[field] = 0
   else
-    sudogs[next].prev = prev
-    sudogs[prev].next = next
+    local before = prev[s]
+    prev[after] = before
+    next[before] = after
     if t[field] == s then
-      t[field] = next
+      t[field] = after
     end
   end
 end
@@ -97,28 +108,28 @@ local function dequeue(t, field)
     return 0
   end
   unlink(t, field, s)
-  local own = sudogs[s].own
-  if sudogs[own].done == 0 then
-    sudogs[own].done = 1
+  local o = own[s]
+  if done[o] == 0 then
+    done[o] = 1
     return s
   end
-  sudogs[s].prev = 0 -- out of the line, for whoever cleans up after the decided wait
+  prev[s] = 0 -- out of the line, for whoever cleans up after the decided wait
   return dequeue(t, field)
 end
 waitq.dequeue = dequeue
 
 -- For a waiter that runs again: takes s out of its line if it still stands there.
 function waitq.leave(t, field, s)
-  if sudogs[s].prev ~= 0 then
+  if prev[s] ~= 0 then
     unlink(t, field, s)
   end
 end
 
--- Parks the running goroutine, whose wait `own` stands for (0: it stands in no line). -> nothing, and view.wake is what
--- the waker said, until the next park; or why it may not park. With seconds, view.wake is 0 if they passed first.
-function waitq.park(reason, own, seconds)
+-- Parks the running goroutine, whose wait s stands for (0: it stands in no line). -> nothing, and view.wake is what the
+-- waker said, until the next park; or why it may not park. With seconds, view.wake is 0 if they passed first.
+function waitq.park(reason, s, seconds)
   view.reason = reason
-  view.sel = own
+  view.sel = s
   if seconds then
     return cpark(seconds)
   end
@@ -130,10 +141,10 @@ function waitq.wakes(t, field, isdaemon)
   local first = t[field]
   local s = first
   while s ~= 0 do
-    if sudogs[sudogs[s].own].done == 0 and not isdaemon(sudogs[s].g) then
+    if done[own[s]] == 0 and not isdaemon(gslot[s]) then
       return true
     end
-    s = sudogs[s].next
+    s = next[s]
     if s == first then
       break
     end

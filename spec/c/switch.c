@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unwind.h>
 
+#include "base/os.h"
 #include "test.h"
 
 enum { STACK = 1 << 20 };
@@ -16,9 +17,7 @@ static void newstack(void (*entry)(void *))
 	char *lo = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(lo != MAP_FAILED);
 	there = (struct gobuf){.lo = lo, .size = STACK, .sp = lp_switchframe(lo + STACK, entry)};
-	static const char *mine;
-	here.lo = mine = mine ? mine : (const char *)__builtin_frame_address(0) - (64 << 10); /* ASan wants some bounds */
-	here.size = 128 << 10;
+	os_stackbounds(&here.lo, &here.size); /* ASan's wish */
 #ifdef LUAPARK_TSAN
 	there.fiber = __tsan_create_fiber(0);
 	here.fiber = __tsan_get_current_fiber();
@@ -47,7 +46,7 @@ static void addone(void *arg)
 {
 	gobuf_arrived();
 	for (;;)
-		arg = goback((char *)arg + 1);
+		arg = goback((void *)((uintptr_t)arg + 1));
 }
 
 TEST(switch_passes_arg_both_ways)

@@ -151,9 +151,11 @@ TEST(timer_idle_does_not_block)
 
 /* Through the scheduler ---------------------------------------------------- */
 
+static int64_t start; /* of all sleeps; far enough for all to be parked by then, also where all is slow */
+
 static enum gout sleeper(G *gp, void *ud)
 {
-	int64_t ns = *(int64_t *)ud, start = nanotime();
+	int64_t ns = *(int64_t *)ud;
 	CHECK_EQ(sim_park(gp, WR_SLEEP, timer_when(start, ns)), 0);
 	CHECK(gp->flags & GF_TIMEOUT);
 	CHECK(gp->timer == NULL);
@@ -166,6 +168,7 @@ TEST(timer_sleepers_wake_in_order)
 {
 	static int64_t ns[] = {30000000, 1000000, 20000000, 0, 10000000};
 	init();
+	start = nanotime() + 100000000;
 	for (int i = 0; i < 5; i++)
 		sim_go(sleeper, &ns[i]);
 	CHECK(mstart(&m0, &p0) == NULL);

@@ -9,6 +9,7 @@
 #include "base/os.h"
 #include "lua/vm.h"
 #include "park/netpoll.h"
+#include "park/sudog.h"
 #include "park/timer.h"
 
 enum { FEWARGS = 15 }; /* this many fit a fresh coroutine's stack without asking */
@@ -483,6 +484,7 @@ struct lstate *host_open(lua_State *L, P *pp)
 	for (int i = 1; i <= A_COUNT; i++)
 		lua_newtable(ls->anchor);
 	schedinit(&ops);
+	sudogs_init();
 	netpoll_init(pp);
 	timers_init(pp, timerfire, timerwakes);
 	pp->lua = ls;

@@ -107,6 +107,13 @@ static int l_park(lua_State *L)
 	return host_parkret(L, ls, (enum waitreason)view->reason, 0);
 }
 
+/* nopark() -> why the running function may not wait, or nil */
+static int l_nopark(lua_State *L)
+{
+	lua_pushstring(L, host_nopark(L, hostof(L)));
+	return 1;
+}
+
 /* sleep(s) */
 static int l_sleep(lua_State *L)
 {
@@ -266,7 +273,8 @@ static void pushaddresses(lua_State *L, struct lstate *ls)
 	lua_newtable(L);
 #define ADDRESS(name, p) (lua_pushlightuserdata(L, (void *)(p)), lua_setfield(L, -2, name))
 	ADDRESS("view", &ls->pp->view);
-	ADDRESS("sudogs", sudogtable());
+	ADDRESS("sudogs", &sudogs);
+	ADDRESS("hookmask", vm_hookmask(L));
 	ADDRESS("nlive", &sched.nlive);
 	ADDRESS("ready", ffi_ready);
 	ADDRESS("sudogrefill", ffi_sudogrefill);
@@ -286,7 +294,7 @@ void lib_proc_open(lua_State *L, struct lstate *ls)
 {
 	static const luaL_Reg funcs[] = {
 		{"goexit", l_goexit},	{"exit", l_exit},
-		{"run", l_run},		{"park", l_park},	{"sleep", l_sleep},
+		{"run", l_run},		{"park", l_park},	{"nopark", l_nopark},	{"sleep", l_sleep},
 		{"gosched", l_gosched}, {"gopark", l_gopark},	{"goready", l_goready},
 		{"getg", l_getg},	{"isdaemon", l_isdaemon}, {"stack", l_stack},
 		{"ontimer", l_ontimer}, {"starttimer", l_starttimer}, {NULL, NULL}};

@@ -20,6 +20,11 @@ void vm_init(void);
  * switched away with its C stack ("a finalizer", ...); NULL if it may. */
 const char *vm_busy(lua_State *L);
 
+/* The byte that vm_busy looks at, for Lua code that must look too: nonzero under
+ * VM_BUSY means busy.  Always zero where it is not known. */
+const uint8_t *vm_hookmask(lua_State *L);
+enum { VM_BUSY = 0x60 };
+
 /* Around a park that keeps the C stack: a G that stands in a debug hook must not
  * leave the mark "a hook is running" behind for others. */
 int vm_savehook(lua_State *L);

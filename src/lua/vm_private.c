@@ -26,6 +26,13 @@ const char *vm_busy(lua_State *L)
 	return NULL;
 }
 
+_Static_assert(VM_BUSY == (HOOK_GC | HOOK_VMEVENT), "see vm.h");
+
+const uint8_t *vm_hookmask(lua_State *L)
+{
+	return &G(L)->hookmask;
+}
+
 int vm_savehook(lua_State *L)
 {
 	global_State *g = G(L);

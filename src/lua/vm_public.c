@@ -15,6 +15,8 @@
 
 #include "base/throw.h"
 
+_Static_assert(VM_BUSY == 0x60, "VMEVENT and GC below");
+
 enum {
 	EVENTS = 0x0f, /* the mask that lua_sethook was given */
 	ACTIVE = 0x10,
@@ -137,6 +139,12 @@ const char *vm_busy(lua_State *L)
 	if (mask & VMEVENT)
 		return "a VM event handler (jit.attach)";
 	return NULL;
+}
+
+const uint8_t *vm_hookmask(lua_State *L)
+{
+	static const uint8_t unknown;
+	return layout.known ? hookmask(L) : &unknown;
 }
 
 int vm_savehook(lua_State *L)

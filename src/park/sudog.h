@@ -10,8 +10,10 @@
  * that somebody has won: whoever takes a sudog from a line must look there
  * first, and skip it when the wait is over.
  *
- * Sudogs are slots of one reserved array, named by index; 0 is none.  They
- * belong to the P that took them. */
+ * A sudog is an index into six arrays of numbers; 0 is none.  Arrays and not an
+ * array of structs, because reading a number through FFI allocates nothing even
+ * in the interpreter, and so no finalizer can run while a line is in the middle
+ * of a change.  They belong to the P that took them. */
 #ifndef LUAPARK_PARK_SUDOG_H
 #define LUAPARK_PARK_SUDOG_H
 
@@ -19,16 +21,17 @@
 
 #include "sched/sched.h"
 
-/* The layout is also written in lua/luapark/rt.lua. */
-struct sudog {
-	uint32_t next, prev; /* the circular line; next also links the free list */
-	uint32_t g;	     /* slot of the waiting G */
-	uint32_t own;	     /* the sudog that stands for the whole wait */
-	int32_t index;	     /* of the case in its select */
-	uint32_t done;	     /* in `own`: the wait has been decided */
+struct sudogs {
+	int32_t *next, *prev; /* the circular line; next also links the free list */
+	int32_t *g;	      /* slot of the waiting G */
+	int32_t *own;	      /* the sudog that stands for the whole wait */
+	int32_t *index;	      /* of the case in its select */
+	int32_t *done;	      /* in `own`: the wait has been decided */
 };
 
-struct sudog *sudogtable(void);
+extern struct sudogs sudogs;
+
+void sudogs_init(void);
 
 /* Refills pp's empty free list.  false when the table is full. */
 bool sudogrefill(P *pp);

@@ -174,6 +174,11 @@ static void unpark(G *gp)
 
 void goready(G *gp, int32_t wake)
 {
+	if (lp_unlikely(readgstatus(gp) == Grunning)) {
+		gp->flags |= GF_WOKEN;
+		gp->wake = wake;
+		return;
+	}
 	unpark(gp);
 	gp->wake = wake;
 	runqput(gp->p, gp, true);
@@ -198,7 +203,11 @@ static G *park(P *pp, G *gp)
 	gp->waitsince = pp->now;
 	casgstatus(gp, Grunning, Gwaiting);
 	countevent(gp);
-	if (lp_likely(!(gp->flags & GF_GOPARK)) || sched.ops.unlockf(gp))
+	if (lp_likely(!(gp->flags & (GF_GOPARK | GF_WOKEN))))
+		return NULL;
+	if (gp->flags & GF_WOKEN)
+		gp->flags &= (uint16_t)~GF_WOKEN;
+	else if (sched.ops.unlockf(gp))
 		return NULL;
 	/* An unlockf that readied gp and then refused to park would run it twice. */
 	if (readgstatus(gp) != Gwaiting)

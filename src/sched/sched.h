@@ -71,6 +71,7 @@ enum {
 	GF_REASONTEXT = 32, /* the wait reason is the user's own text, kept by the Lua floor */
 	GF_TIMEOUT = 64,   /* woken by its timer */
 	GF_NOREUSE = 128,  /* its coroutine must not serve another G */
+	GF_WOKEN = 512,	   /* readied between telling where it waits and parking */
 	GF_PROXY = 256,	   /* coroutine.running() was asked in it */
 };
 
@@ -271,7 +272,9 @@ void gosched_stk(G *gp);
 _Noreturn void goexit_stk(G *gp);
 
 /* gp, which waits, becomes runnable and runs next: the running G hands it the
- * rest of its time slice.  Its home P's owner only. */
+ * rest of its time slice.  If gp is the running G itself, which has told where it
+ * waits and is about to park (a finalizer readied it), its park will not wait.
+ * Its home P's owner only. */
 void goready(G *gp, int32_t wake);
 
 /* gp, which waits, becomes runnable behind all others: for events, which nobody's
