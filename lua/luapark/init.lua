@@ -16,7 +16,6 @@ local luapark = {
   goready = core.goready,
   getg = core.getg,
   gosched = core.gosched,
-  run = core.run,
   stack = core.stack,
   exit = core.exit,
 
@@ -34,8 +33,8 @@ local luapark = {
   mutex = sync.mutex,
 }
 
+local error, type, select = error, type, select
 local parkerr, park = core.parkerr, core.gopark
-local error, type = error, type
 
 local function result(...)
   if (...) == parkerr then
@@ -58,6 +57,18 @@ function luapark.gopark(unlockf, lock, reason)
   return result(park(unlockf, lock, reason))
 end
 
+-- run(fn, ...) -> fn's results. In the host: runs fn as the main goroutine until it has returned and nothing is alive; its
+-- error, an uncaught error of another goroutine or a deadlock is raised here. In a goroutine it is a plain call.
+function luapark.run(fn, ...)
+  if type(fn) ~= "function" then
+    error("bad argument #1 to 'run' (function expected, got " .. (fn == nil and "no value" or type(fn)) .. ")", 2)
+  end
+  if rt.view.cur ~= 0 then
+    return fn(...)
+  end
+  return core.run(fn, ...)
+end
+
 -- Ends the running goroutine, wherever it stands.
 function luapark.goexit()
   sync.exiting()
@@ -76,6 +87,7 @@ require = core.require -- luacheck: ignore (a global on purpose)
 
 local status, proxystatus = coroutine.status, core.proxystatus
 coroutine.running = core.running -- luacheck: ignore
+coroutine.yield = core.yield -- luacheck: ignore
 coroutine.isyieldable = core.isyieldable -- luacheck: ignore
 function coroutine.status(co) -- luacheck: ignore
   local s = proxystatus(co)

@@ -124,7 +124,6 @@ TEST(cstack_guard_faults)
 	CHECK_DIES(writeabove, SIGSEGV);
 }
 
-#ifndef LUAPARK_TSAN /* keeps a shadow of the calls, which is full first */
 /* The word is read again: the compiler may not make a loop of this. */
 static volatile int forever = 1;
 
@@ -164,11 +163,10 @@ static void overflowonstack(void)
 	run(running);
 }
 
-TEST(cstack_guard_is_told_in_signal)
+TEST_NARROW(cstack_guard_is_told_in_signal)
 {
 	CHECK_DIES(overflowonstack, SIGUSR1);
 }
-#endif
 
 TEST(cstack_isguard)
 {
@@ -198,7 +196,7 @@ TEST(cstack_limit_leaves_mappings)
 	CHECK(cstack_limit() <= os_maxmaps() / 4);
 }
 
-TEST(cstack_shrinks_where_addresses_are_few)
+TEST_NARROW(cstack_shrinks_where_addresses_are_few)
 {
 	test_narrow((size_t)200 << 20);
 	uint32_t n = cstack_limit();
@@ -207,7 +205,7 @@ TEST(cstack_shrinks_where_addresses_are_few)
 	CHECK(get()->buf.size >= CSTACK_MINSIZE - 2 * os_pagesize());
 }
 
-TEST(cstack_limit_is_eagain)
+TEST_NARROW(cstack_limit_is_eagain)
 {
 	test_narrow((size_t)200 << 20);
 	cstackpool_init(&pool, idle);
@@ -230,7 +228,7 @@ TEST(cstack_limit_is_eagain)
 	CHECK(cstackget(&other) == NULL);
 }
 
-TEST(cstack_no_addresses_at_all)
+TEST_NARROW(cstack_no_addresses_at_all)
 {
 	test_narrow((size_t)4 << 20);
 	cstackpool_init(&pool, idle);

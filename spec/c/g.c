@@ -98,7 +98,7 @@ static void initnarrow(void)
 	sim_init((struct schedops){0});
 }
 
-TEST(g_table_without_addresses)
+TEST_NARROW(g_table_without_addresses)
 {
 	CHECK_THROWS(initnarrow, "no address space for the table of goroutines");
 }

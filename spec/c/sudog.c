@@ -59,12 +59,12 @@ static void notable(void)
 	sudogtable();
 }
 
-TEST(sudog_table_without_addresses)
+TEST_NARROW(sudog_table_without_addresses)
 {
 	CHECK_THROWS(notable, "no address space for the table of waiters");
 }
 
-TEST(sudog_table_full)
+TEST_NARROW(sudog_table_full)
 {
 	/* 65,536 is the smallest it shrinks to: 24 bytes each. */
 	test_narrow(((size_t)1 << 16) * sizeof(struct sudog) + (1 << 16));

@@ -88,6 +88,10 @@ void cstack_reset(struct cstackpool *pool, struct cstack *s)
 		__tsan_destroy_fiber(s->buf.fiber);
 	s->buf.fiber = __tsan_create_fiber(0);
 #endif
+#ifdef LUAPARK_ASAN
+	if (s->buf.sp) /* frames that will never return have left their redzones */
+		__asan_unpoison_memory_region(s->buf.sp, (size_t)((char *)s - (char *)s->buf.sp));
+#endif
 	s->buf.lo = s->lo;
 	s->buf.size = (size_t)((char *)s - s->lo);
 	s->buf.fakestack = NULL;

@@ -52,6 +52,7 @@ void *lp_switchframe(void *top, void (*entry)(void *arg));
 #ifdef LUAPARK_ASAN
 void __sanitizer_start_switch_fiber(void **fake, const void *bottom, size_t size);
 void __sanitizer_finish_switch_fiber(void *fake, const void **bottom, size_t *size);
+void __asan_unpoison_memory_region(const volatile void *addr, size_t size);
 #endif
 #ifdef LUAPARK_TSAN
 void *__tsan_get_current_fiber(void);

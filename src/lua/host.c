@@ -286,6 +286,13 @@ void host_parkstk(lua_State *L, struct lstate *ls, enum waitreason reason)
 	vm_restorehook(L, hook);
 }
 
+void host_goschedstk(lua_State *L, G *gp)
+{
+	int hook = vm_savehook(L);
+	gosched_stk(gp);
+	vm_restorehook(L, hook);
+}
+
 enum parked host_park(lua_State *L, struct lstate *ls, enum waitreason reason)
 {
 	G *gp = hostcurg(ls);
@@ -409,6 +416,17 @@ static int takeresults(lua_State *L, struct lstate *ls)
 	return n;
 }
 
+/* Ends all that a failed run has left.  What the dead waited for may outlive them
+ * (a channel of the host's): their places in its lines are void. */
+static void killall(struct lstate *ls)
+{
+	for (uint32_t i = 1; i < sched.ngs; i++)
+		if (readgstatus(&sched.gs[i]) == Gwaiting)
+			sudogdone(&sched.gs[i]);
+	ls->loading = NULL; /* its frames stood on their stacks */
+	gkillall(ls->pp);
+}
+
 enum runend host_run(lua_State *L, struct lstate *ls, int n, int *nresults)
 {
 	P *pp = ls->pp;
@@ -438,7 +456,7 @@ enum runend host_run(lua_State *L, struct lstate *ls, int n, int *nresults)
 	}
 	ls->mainid = 0;
 	if (end != RUN_OK)
-		gkillall(pp);
+		killall(ls);
 	*nresults = takeresults(L, ls);
 	return end;
 }

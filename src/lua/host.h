@@ -116,6 +116,9 @@ enum parked host_park(lua_State *L, struct lstate *ls, enum waitreason reason);
  * more to do after the wait. */
 void host_parkstk(lua_State *L, struct lstate *ls, enum waitreason reason);
 
+/* Lets others run, keeping the C stack. */
+void host_goschedstk(lua_State *L, G *gp);
+
 /* Parks and returns from a C function: `return host_parkret(...)`.  keep: how
  * many values on top unlockf will find.  The function returns what goready gave. */
 int host_parkret(lua_State *L, struct lstate *ls, enum waitreason reason, int keep);

@@ -6,7 +6,7 @@
  * to refuse that would slow down every generator of every program.  So running()
  * hands out a stand-in instead: a coroutine of the G's own, always the same, that
  * can be compared and used as a key, and whose resumption is an error in words.
- * coroutine.resume, yield and wrap stay LuaJIT's own.
+ * coroutine.resume and wrap stay LuaJIT's own.
  *
  * The main G looks like Lua's main thread: running() is nil there. */
 #include "lua/host.h"
@@ -51,6 +51,22 @@ static int running(lua_State *L)
 	return 1;
 }
 
+/* As LuaJIT's, but where a G's own coroutine cannot yield (in a sort comparator,
+ * say) it gives up the time slice all the same. */
+static int yield(lua_State *L)
+{
+	if (lp_unlikely(!lua_isyieldable(L))) {
+		struct lstate *ls = hostof(L);
+		G *gp = hostcurg(ls);
+		if (gp && L == gp->L && !host_nopark(L, ls)) {
+			host_goschedstk(L, gp);
+			return 0;
+		}
+		return luaL_error(L, "attempt to yield across C-call boundary");
+	}
+	return lua_yield(L, lua_gettop(L));
+}
+
 /* The main G looks like the main thread, which cannot yield. */
 static int isyieldable(lua_State *L)
 {
@@ -85,7 +101,7 @@ static int proxystatus(lua_State *L)
 void lib_coroutine_open(lua_State *L, struct lstate *ls)
 {
 	static const luaL_Reg funcs[] = {
-		{"running", running}, {"isyieldable", isyieldable}, {"proxystatus", proxystatus}, {NULL, NULL}};
+		{"running", running}, {"yield", yield}, {"isyieldable", isyieldable}, {"proxystatus", proxystatus}, {NULL, NULL}};
 	lua_newtable(L);
 	lua_createtable(L, 0, 1);
 	lua_pushliteral(L, "k");

@@ -158,7 +158,7 @@ static int take(lua_State *L, struct netfd *nf, size_t n, bool chop)
 		len--;
 	if (chop && len > 0 && len < n && s[len - 1] == '\r')
 		len--;
-	lua_pushlstring(L, n ? s : "", len);
+	lua_pushlstring(L, s, len);
 	netfd_consume(nf, n);
 	return 1;
 }

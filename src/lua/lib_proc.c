@@ -69,15 +69,10 @@ static int l_exit(lua_State *L)
 	exit(code);
 }
 
-/* run(fn, ...) -> fn's results */
+/* run(fn, ...) -> fn's results; not in a goroutine */
 static int l_run(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
-	luaL_checktype(L, 1, LUA_TFUNCTION);
-	if (hostcurg(ls)) { /* in a goroutine already: it is one more call */
-		lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-		return lua_gettop(L);
-	}
 	if (m0.p)
 		return luaL_error(L, "run in the scheduler itself (a finalizer, an unlockf or a timer)");
 	int n;
@@ -140,9 +135,7 @@ static int l_gosched(lua_State *L)
 		ls->yield = GOUT_GOSCHED;
 		return lua_yield(L, 0);
 	}
-	int hook = vm_savehook(L);
-	gosched_stk(gp);
-	vm_restorehook(L, hook);
+	host_goschedstk(L, gp);
 	return 0;
 }
 

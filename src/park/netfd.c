@@ -34,10 +34,11 @@ void netfd_close(struct netfd *nf)
 /* A new stream socket for addr's family in *nf: 0 or an error. */
 static int open_for(struct netfd *nf, P *pp, const struct sockaddr *addr)
 {
+	netfd_init(nf, pp, -1);
 	int fd = os_mayfail() ? -1 : socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	netfd_init(nf, pp, fd);
+	nf->fd = fd;
 	return 0;
 }
 
@@ -122,7 +123,7 @@ int netfd_accept(struct netfd *ln, struct netfd *conn)
 const char *netfd_input(const struct netfd *nf, size_t *n)
 {
 	*n = nf->w - nf->r;
-	return nf->buf + nf->r;
+	return nf->buf ? nf->buf + nf->r : "";
 }
 
 void netfd_consume(struct netfd *nf, size_t n)
@@ -180,11 +181,12 @@ ssize_t netfd_line(struct netfd *nf)
 {
 	for (;;) {
 		size_t n = nf->w - nf->r;
-		const char *from = nf->buf + nf->r, *nl = NULL;
-		if (n > nf->scanned)
-			nl = memchr(from + nf->scanned, '\n', n - nf->scanned);
-		if (nl)
-			return nl - from + 1;
+		if (n > nf->scanned) {
+			const char *from = nf->buf + nf->r;
+			const char *nl = memchr(from + nf->scanned, '\n', n - nf->scanned);
+			if (nl)
+				return nl - from + 1;
+		}
 		nf->scanned = n;
 		ssize_t got = netfd_fill(nf);
 		if (got < 0) /* a last line may lack its newline */
