@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: MIT
+
 std = "luajit"
 max_line_length = 125 -- 120, but for a signature or two
 include_files = { "**/*.lua", ".luacheckrc", ".busted" }

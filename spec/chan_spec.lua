@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: MIT
+
 -- chan: what Go's channels promise, as far as one P can show it.
 
 local helper = require "spec.helper"

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: MIT
+
 -- coroutines: a goroutine's is not the user's, and the user's are as in LuaJIT.
 
 local helper = require "spec.helper"

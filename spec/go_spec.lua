@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: MIT
+
 -- go: starting goroutines, their order, their handles, their ends.
 
 local helper = require "spec.helper"
@@ -276,7 +278,7 @@ describe("a goroutine's handle", function()
     failshere("bad argument #1 to 'goready'", function() lp.goready(io.stdout) end)
     local meta = getmetatable(lp.getg())
     if type(meta) == "table" then
-      failshere("bad argument #1 to '__tostring'", function() local _ = meta.__tostring(io.stdout); return _ end)
+      failshere("bad argument #1 to '__tostring'", function() local text = meta.__tostring(io.stdout); return text end)
     end
   end))
 
@@ -368,7 +370,7 @@ describe("goexit", function()
   it("ends it in a sort comparator, a gsub callback, a metamethod, a load reader", run(function()
     ends(function(goexit) table.sort({ 3, 2, 1 }, goexit) end)
     ends(function(goexit) string.gsub("abc", ".", goexit) end)
-    ends(function(goexit) local _ = setmetatable({}, { __index = function() goexit() end }).x end)
+    ends(function(goexit) return setmetatable({}, { __index = function() goexit() end }).x end)
     ends(function(goexit) load(goexit) end)
     ends(function(goexit) tostring(setmetatable({}, { __tostring = goexit })) end)
   end))
@@ -440,7 +442,7 @@ describe("a coroutine that serves again", function()
     for i = 1, 100 do
       lp.go(function(...) seen[i] = select("#", ...) end, i, {}, "x")
       lp.gosched()
-      lp.go(function(...) seen[i] = seen[i] * 1000 + select("#", ...); local a, b; seen[-i] = a or b or false end)
+      lp.go(function(...) seen[i] = seen[i] * 1000 + select("#", ...); seen[-i] = (...) or false end)
       lp.gosched()
     end
     for i = 1, 100 do
@@ -573,12 +575,13 @@ describe("a daemon", function()
     assert.equal("", err)
     assert.equal("done\n", out)
     assert.equal(0, status)
-    out, _, status = helper.script [[
+    out, err, status = helper.script [[
       local g = go(function() luapark.sleep(3600) print "done" end)
       gosched()
       g:daemon()
       g:daemon()
     ]]
+    assert.equal("", err)
     assert.equal("", out)
     assert.equal(0, status)
   end)

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: MIT
+
 -- gopark and goready: what every wait is made of.
 
 local helper = require "spec.helper"

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: MIT
+
 -- helper: what the specs share.
 --
 -- The same specs run in two ways (see .busted): in a stock luajit, where goroutines exist only inside luapark.run, and
@@ -43,7 +45,13 @@ function helper.run(fn)
     local before = lp.numgoroutine()
     lp.run(fn)
     if helper.inexe then
-      helper.eventually(function() return lp.numgoroutine() <= before end, 1000)
+      local function gone() return lp.numgoroutine() <= before end
+      for _ = 1, 200 do -- some may sleep yet
+        if helper.eventually(gone, 100) then
+          break
+        end
+        lp.sleep(0.01)
+      end
     end
     local after = lp.numgoroutine()
     if after > before then
@@ -132,7 +140,8 @@ function helper.sh(command, stdin)
     f:write(stdin)
     f:close()
   end
-  local status = os.execute(("timeout 120 sh -c %s >%s 2>%s <%s"):format(quote(command), out, err, inp or "/dev/null"))
+  local status = os.execute(("timeout 120 sh -c %s >%s 2>%s <%s"):format(quote(command), out, err,
+    inp or "/dev/null"))
   local o, e = slurp(out), slurp(err)
   os.remove(out)
   os.remove(err)
@@ -172,7 +181,8 @@ function helper.both(text, args, stdin)
   return helper.withfile(text, function(name)
     local function even(s, program)
       s = ("\n" .. s):gsub("\n" .. program .. ": ", "\nPROGRAM: "):sub(2)
-      s = s:gsub("\n\t%[C%]: at 0x%x+", ""):gsub(name:gsub("%p", "%%%0"), "SCRIPT")
+      s = s:gsub("\n\t%[C%]: at 0x%x+", ""):gsub("(%[builtin#%d+%]: at) 0x%x+", "%1 ADDRESS")
+      s = s:gsub(name:gsub("%p", "%%%0"), "SCRIPT")
       return s
     end
     local function result(program, out, err, status)

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: MIT
+
 -- Module mode: require "luapark" in a stock luajit. Each program runs in a process of its own, so that these specs are the
 -- same when busted runs in the executable.
 
@@ -83,10 +85,12 @@ describe("lp.run", function()
   end)
 
   it("refuses what is no function, at the caller's line", function()
-    expect("false\tSCRIPT:2: bad argument #1 to 'run' (function expected, got nil)\n" ..
-      "false\tSCRIPT:2: bad argument #1 to 'run' (function expected, got no value)\n", [[
-      local lp = require "luapark" local function try(...) local ok, e = pcall(...) print(ok, (e:gsub("^.-:(%d+:)", "SCRIPT:%1"))) end
-      try(function() lp.run(nil) end) try(function() lp.run() end)
+    expect("false\tSCRIPT:3: bad argument #1 to 'run' (function expected, got nil)\n" ..
+      "false\tSCRIPT:4: bad argument #1 to 'run' (function expected, got nil)\n", [[
+      local lp = require "luapark" local function try(...) local ok, e = pcall(...)
+        print(ok, (e:gsub("^.-:(%d+:)", "SCRIPT:%1"):gsub("no value", "nil"))) end
+      try(function() lp.run(nil) end)
+      try(function() lp.run() end)
     ]])
   end)
 
@@ -128,8 +132,8 @@ print(e)
 ]]
     assert.equal("", err)
     assert.equal(0, status)
-    assert.matches("^false\n[^\n]-:4: boom\nstack traceback:\n\t%[C%]: in function 'error'\n\t[^\n]-:4: in function 'work'\n",
-      out)
+    assert.matches("^false\n[^\n]-:4: boom\nstack traceback:\n\t%[C%]: in function 'error'\n" ..
+      "\t[^\n]-:4: in function 'work'\n", out)
   end)
 
   it("uncaught in the host as luajit reports errors, exit 1", function()

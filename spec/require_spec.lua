@@ -1,8 +1,10 @@
+-- SPDX-License-Identifier: MIT
+
 -- require, for more than one goroutine.
 
 local helper = require "spec.helper"
 local lp = helper.lp
-local run, settle = helper.run, helper.settle
+local run = helper.run
 local go, gosched, chan = lp.go, lp.gosched, lp.chan
 
 local count = 0

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: MIT
+
 -- select: which case is chosen, and what it leaves behind.
 
 local helper = require "spec.helper"
@@ -585,34 +587,54 @@ describe("select's case table", function()
     gosched()
   end))
 
-  it("may be filled with other channels while a goroutine waits with it", run(function()
-    local a, b = chan(), chan()
-    local cases, got, bgot = { a, false }, {}, nil
-    local function wait(n, c1, c2)
-      cases[1], cases[2] = c1, c2
-      got[n] = pack(select_(cases))
-    end
-    go(wait, 1, a, b)
-    gosched()
-    go(function() bgot = b:recv() end) -- behind the select in b's line
-    gosched()
-    local x, y = chan(), chan()
-    go(wait, 2, x, y)
-    gosched()
-    a:send("for 1")
-    settle()
-    assert.same({ n = 3, 1, "for 1", true }, got[1])
-    y:send("for 2")
-    settle()
-    assert.same({ n = 3, 2, "for 2", true }, got[2])
-    assert.is_true(b:trysend("for b"))
-    settle()
-    assert.equal("for b", bgot)
-    clean(a)
-    clean(b)
-    clean(x)
-    clean(y)
-  end))
+  -- In a process of its own, since what goes wrong here goes wrong for everybody.
+  for _, how in ipairs { "script", "module" } do
+    it("may be filled with other channels while a goroutine waits with it (" .. how .. ")", function()
+      local out, err, status = helper[how] [[
+        local lp = require "luapark"
+        lp.run(function()
+          local a, b, x, y = lp.chan(), lp.chan(), lp.chan(), lp.chan()
+          local cases = {}
+          local function wait(name, c1, c2)
+            cases[1], cases[2] = c1, c2
+            print(name, lp.select(cases))
+          end
+          lp.go(wait, "first", a, b)
+          lp.gosched()
+          lp.go(function() print("b", b:recv()) end) -- behind the select in b's line
+          lp.gosched()
+          lp.go(wait, "second", x, y)
+          lp.gosched()
+          a:send(1)
+          lp.gosched()
+          y:send(2)
+          lp.gosched()
+          print(b:trysend(3))
+          lp.gosched()
+          for _, c in ipairs { a, b, x, y } do
+            io.write(tostring(c:trysend("probe")), " ", tostring(select(3, c:tryrecv())), " ")
+          end
+          print()
+        end)
+      ]]
+      assert.same({ "first\t1\t1\ttrue\nsecond\t2\t2\ttrue\ntrue\nb\t3\ttrue\n" .. ("false false "):rep(4) .. "\n", "",
+        0 }, { out, err, status })
+    end)
+  end
+
+  it("may have a channel replaced by a send case, or set to false, while a goroutine waits with it", function()
+    local out, err, status = helper.script [[
+      local a, b, c = chan(), chan(), chan()
+      local cases = { a, b }
+      go(function() print(luapark.select(cases)) end)
+      gosched()
+      cases[1], cases[2] = { c, send = "x" }, false
+      a:send("v") -- a receive: value and true belong to it, whatever stands there now
+      gosched()
+      print(b:trysend(1), c:trysend(1))
+    ]]
+    assert.same({ "1\tv\ttrue\nfalse\tfalse\n", "", 0 }, { out, err, status })
+  end)
 
   it("with something else in it is an error at the caller's line", run(function()
     local c = chan()

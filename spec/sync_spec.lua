@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: MIT
+
 -- sync: wait groups and mutexes.
 
 local helper = require "spec.helper"

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: MIT
+
 -- time: sleeping, the clock, and channels that tell the time.
 
 local helper = require "spec.helper"

@@ -20,7 +20,7 @@ local next, prev, gslot, own, index, done = rt.sudogs.next, rt.sudogs.prev, rt.s
   rt.sudogs.done
 local band = require("bit").band
 
-local cpark = core.park
+local cpark, cparkfor = core.park, core.parkfor
 
 local waitq = {}
 
@@ -131,7 +131,7 @@ function waitq.park(reason, s, seconds)
   view.reason = reason
   view.sel = s
   if seconds then
-    return cpark(seconds)
+    return cparkfor(seconds)
   end
   return cpark()
 end

@@ -295,23 +295,71 @@ static void readyrunnable(void)
 	goready(sim_go(say, ""), 0);
 }
 
-static enum gout readyself(G *gp, void *ud)
-{
-	(void)ud;
-	goready(gp, 0);
-	return GOUT_EXIT;
-}
-
-static void readyrunning(void)
+static void readylastrunnable(void)
 {
 	sim_init(fakes);
-	sim_run(readyself, NULL);
+	goreadylast(sim_go(say, ""), 0);
 }
 
 TEST(proc_ready_only_of_waiting)
 {
 	CHECK_THROWS(readyrunnable, "bad g status");
-	CHECK_THROWS(readyrunning, "bad g status");
+	CHECK_THROWS(readylastrunnable, "bad g status");
+}
+
+/* Readied after it has told where it waits and before it parks: the park does
+ * not wait, and only this one. */
+static enum gout readyself(G *gp, void *ud)
+{
+	(void)ud;
+	sim_go(say, "other");
+	goready(gp, 42);
+	CHECK_EQ(readgstatus(gp), Grunning);
+	CHECK_EQ(sim_park(gp, WR_CHANRECV, 0), 42);
+	sim_log("back ");
+	sim_park(gp, WR_CHANRECV, 0);
+	sim_log("never ");
+	return GOUT_EXIT;
+}
+
+TEST(proc_ready_before_park)
+{
+	sim_init(fakes);
+	CHECK(sim_run(readyself, NULL) == NULL);
+	CHECK_STR(sim_logged, "back other ");
+	CHECK_EQ(sched.nlive, 1);
+	sim_term();
+}
+
+/* goready: next; goreadylast: behind all others. */
+static enum gout saywoken(G *gp, void *ud)
+{
+	sim_park(gp, WR_USER, 0);
+	return say(gp, ud);
+}
+
+static enum gout wakeall(G *gp, void *ud)
+{
+	G **gs = ud;
+	sim_go(say, "new");
+	goreadylast(gs[0], 0);
+	goreadylast(gs[1], 0);
+	goready(gs[2], 0);
+	(void)gp;
+	return GOUT_EXIT;
+}
+
+TEST(proc_ready_next_and_last)
+{
+	G *gs[3];
+	sim_init(fakes);
+	gs[0] = sim_go(saywoken, "last1");
+	gs[1] = sim_go(saywoken, "last2");
+	gs[2] = sim_go(saywoken, "next");
+	CHECK(mstart(&m0, &p0) == NULL);
+	CHECK(sim_run(wakeall, gs) == NULL);
+	CHECK_STR(sim_logged, "next last1 last2 new ");
+	sim_term();
 }
 
 /* unlockf ------------------------------------------------------------------ */

@@ -68,7 +68,7 @@ void sim_init(struct schedops ops)
 	ops.pending = ops.pending ? ops.pending : pending;
 	ops.stoptimer = ops.stoptimer ? ops.stoptimer : timer_unpark;
 	schedinit(&ops);
-	sudogtable();
+	sudogs_init();
 	if (realpoll)
 		netpoll_init(&p0);
 	if (realtimers)

@@ -6,10 +6,18 @@
 #include "base/os.h"
 #include "test.h"
 
-TEST(sudog_table_stays)
+enum { SMALLEST = 1 << 16, ARRAYS = 6 };
+
+/* Every array has room for the last slot, and none reaches into another. */
+TEST(sudog_arrays_are_apart)
 {
-	struct sudog *t = sudogtable();
-	CHECK(t && sudogtable() == t);
+	sudogs_init();
+	int32_t *const a[ARRAYS] = {sudogs.next, sudogs.prev, sudogs.g, sudogs.own, sudogs.index, sudogs.done};
+	uint32_t last = (1 << 25) - 1;
+	for (int i = 0; i < ARRAYS; i++)
+		a[i][0] = a[i][last] = i + 1;
+	for (int i = 0; i < ARRAYS; i++)
+		CHECK(a[i][0] == i + 1 && a[i][last] == i + 1);
 	CHECK_EQ(p0.view.sudogfree, 0);
 }
 
@@ -17,13 +25,13 @@ TEST(sudog_table_stays)
 TEST(sudog_refill_gives_new_slots)
 {
 	static bool seen[1000];
-	const struct sudog *t = sudogtable();
 	int n = 0;
+	sudogs_init();
 	for (int round = 0; round < 3; round++) {
 		CHECK(sudogrefill(&p0));
 		uint32_t s = p0.view.sudogfree;
 		CHECK(s != 0);
-		for (; s; s = t[s].next) {
+		for (; s; s = (uint32_t)sudogs.next[s]) {
 			CHECK(s < 1000 && !seen[s]);
 			seen[s] = true;
 			n++;
@@ -36,27 +44,27 @@ TEST(sudog_refill_gives_new_slots)
 
 TEST(sudog_done)
 {
-	sudogtable();
+	sudogs_init();
 	CHECK(sudogrefill(&p0));
 	G g = {0};
 	sudogdone(&g); /* waits in no line */
-	CHECK_EQ(sudogtable()[0].done, 0);
+	CHECK_EQ(sudogs.done[0], 0);
 	g.sel = p0.view.sudogfree;
 	sudogdone(&g);
-	CHECK_EQ(sudogtable()[g.sel].done, 1);
+	CHECK_EQ(sudogs.done[g.sel], 1);
 }
 
 TEST(sudog_table_shrinks_where_addresses_are_few)
 {
 	os_failnth(1, ENOMEM);
-	CHECK(sudogtable() != NULL);
+	sudogs_init();
 	CHECK(sudogrefill(&p0));
 }
 
 static void notable(void)
 {
 	test_narrow(1 << 20);
-	sudogtable();
+	sudogs_init();
 }
 
 TEST_NARROW(sudog_table_without_addresses)
@@ -66,9 +74,8 @@ TEST_NARROW(sudog_table_without_addresses)
 
 TEST_NARROW(sudog_table_full)
 {
-	/* 65,536 is the smallest it shrinks to: 24 bytes each. */
-	test_narrow(((size_t)1 << 16) * sizeof(struct sudog) + (1 << 16));
-	sudogtable();
+	test_narrow(ARRAYS * sizeof(int32_t) * (SMALLEST + 1000));
+	sudogs_init();
 	int n = 0;
 	while (sudogrefill(&p0))
 		CHECK(++n <= 1024);

@@ -227,7 +227,7 @@ static enum gout selecting(G *gp, void *ud)
 	gp->sel = *(uint32_t *)ud;
 	CHECK_EQ(sim_park(gp, WR_SELECT, timer_when(nanotime(), 1000000)), 0);
 	CHECK_EQ(gp->sel, 0);
-	CHECK_EQ(sudogtable()[*(uint32_t *)ud].done, 1);
+	CHECK_EQ(sudogs.done[*(uint32_t *)ud], 1);
 	return GOUT_EXIT;
 }
 
@@ -236,7 +236,7 @@ TEST(timer_decides_select)
 	init();
 	CHECK(sudogrefill(&p0));
 	uint32_t s = p0.view.sudogfree;
-	sudogtable()[s].done = 0;
+	sudogs.done[s] = 0;
 	CHECK(sim_run(selecting, &s) == NULL);
 	CHECK_EQ(sched.nlive, 0);
 	sim_term();

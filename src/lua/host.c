@@ -30,11 +30,18 @@ bool host_protected(struct lstate *ls, lua_CFunction fn, void *ud)
 
 /* Starting ------------------------------------------------------------------ */
 
-/* A G that has not run yet has its function and arguments in a record: RECORD
- * cells of the table A_RECORDS, found by gp->wake.  A flat table of many records
- * costs the collector much less than a small table for each G would.  What does
- * not fit goes into one. */
-enum { RECORD = 5, PACKED = RECORD - 1 };
+/* A G that has not run yet has its function and arguments in a record, found by
+ * gp->wake: RECORD cells of a table that holds PAGE of them, A_RECORDS[page].
+ * Such tables cost the collector much less than a small one for each G would;
+ * and several of them less than a single large one, which would be copied as it
+ * grew and traversed whole after each change.  Arguments that do not fit go into
+ * a table of their own. */
+enum { RECORD = 5, PACKED = RECORD - 1, PAGE = 1024 };
+
+static int firstcell(uint32_t r)
+{
+	return (int)(r % PAGE * RECORD) + 1;
+}
 
 static uint32_t recordget(struct lstate *ls)
 {
@@ -59,20 +66,32 @@ static uint32_t record(lua_State *L, struct lstate *ls, int n, int records)
 			lua_rawseti(L, -i - 1, i);
 		n = 1;
 	}
-	uint32_t r = recordget(ls);
+	uint32_t r = recordget(ls), page = r / PAGE + 1;
+	lua_rawgeti(L, records, (int)page);
+	if (lp_unlikely(lua_isnil(L, -1))) {
+		lua_pop(L, 1);
+		lua_createtable(L, PAGE * RECORD + 1, 0);
+		lua_pushvalue(L, -1);
+		lua_rawseti(L, records, (int)page);
+	}
+	lua_insert(L, -n - 2);
 	for (int i = n; i >= 0; i--)
-		lua_rawseti(L, records, (int)(r * RECORD) + i + 1);
+		lua_rawseti(L, -i - 2, firstcell(r) + i);
+	lua_pop(L, 1);
 	return r;
 }
 
 /* Frees a record with a function and n arguments. */
 static void recordput(struct lstate *ls, uint32_t r, int n)
 {
-	int cells = n > PACKED ? 2 : n + 1, first = (int)(r * RECORD) + 1;
+	lua_State *A = ls->anchor;
+	int cells = n > PACKED ? 2 : n + 1;
+	lua_rawgeti(A, A_RECORDS, (int)(r / PAGE) + 1);
 	for (int i = 0; i < cells; i++) {
-		lua_pushnil(ls->anchor);
-		lua_rawseti(ls->anchor, A_RECORDS, first + i);
+		lua_pushnil(A);
+		lua_rawseti(A, -2, firstcell(r) + i);
 	}
+	lua_pop(A, 1);
 	ls->freerec[ls->nfreerec++] = r;
 }
 
@@ -80,17 +99,20 @@ static void recordput(struct lstate *ls, uint32_t r, int n)
 static void unrecord(struct lstate *ls, uint32_t r, lua_State *co, int n)
 {
 	lua_State *A = ls->anchor;
-	int cells = n > PACKED ? 2 : n + 1, first = (int)(r * RECORD) + 1;
+	int cells = n > PACKED ? 2 : n + 1;
+	lua_rawgeti(A, A_RECORDS, (int)(r / PAGE) + 1);
+	int page = lua_gettop(A);
 	for (int i = 0; i < cells; i++)
-		lua_rawgeti(A, A_RECORDS, first + i);
+		lua_rawgeti(A, page, firstcell(r) + i);
 	if (n > PACKED) {
 		if (!lua_checkstack(co, n + 1) || !lua_checkstack(A, n))
 			throw("too many arguments for a goroutine");
 		for (int i = 1; i <= n; i++)
-			lua_rawgeti(A, A_COUNT + 2, i);
-		lua_remove(A, A_COUNT + 2);
+			lua_rawgeti(A, page + 2, i);
+		lua_remove(A, page + 2);
 	}
 	lua_xmove(A, co, n + 1);
+	lua_pop(A, 1);
 	recordput(ls, r, n);
 }
 
@@ -113,7 +135,7 @@ G *host_newg(lua_State *L, struct lstate *ls, int n, int records)
 		gp->wake = (int32_t)record(L, ls, n, records);
 	}
 	gp->nval = (uint32_t)n;
-	newproc(pp, gp, site_of(L));
+	newproc(pp, gp, site_of(L, ls));
 	return gp;
 }
 
@@ -297,9 +319,7 @@ enum parked host_park(lua_State *L, struct lstate *ls, enum waitreason reason)
 {
 	G *gp = hostcurg(ls);
 	if (host_yields(L, gp)) {
-		gp->reason = (uint8_t)reason;
-		gp->parkL = L;
-		ls->yield = GOUT_PARK;
+		host_yieldpark(L, ls, gp, reason);
 		return PARK_YIELD;
 	}
 	host_parkstk(L, ls, reason);

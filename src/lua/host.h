@@ -44,6 +44,8 @@ struct lstate {
 	uint32_t *freerec;	 /* free records, a stack */
 	uint32_t nfreerec, nrec, caprec;
 	struct loading *loading; /* modules being loaded: lib_require.c */
+	uintptr_t lastkey[3];	 /* site.c: where the last go was, */
+	uint32_t lastsite;	 /* and its number */
 	char why[128];	/* host_nopark's answer where it is not constant */
 };
 
@@ -110,6 +112,14 @@ static inline bool host_yields(lua_State *L, const G *gp)
  * host_park will not fail.  Ask before telling anybody that gp waits. */
 const char *host_nopark(lua_State *L, struct lstate *ls);
 
+/* The short way, where host_yields: the C function returns lua_yield(L, n) next. */
+static inline void host_yieldpark(lua_State *L, struct lstate *ls, G *gp, enum waitreason reason)
+{
+	gp->reason = (uint8_t)reason;
+	gp->parkL = L;
+	ls->yield = GOUT_PARK;
+}
+
 /* Parks the running G for `reason`. */
 enum parked host_park(lua_State *L, struct lstate *ls, enum waitreason reason);
 /* The same, keeping the C stack wherever it stands: for C functions that have
@@ -157,7 +167,7 @@ void host_message(lua_State *L);
 /* site.c: where goroutines were created */
 
 /* The place that called the running C function. */
-uint32_t site_of(lua_State *L);
+uint32_t site_of(lua_State *L, struct lstate *ls);
 /* "FILE:LINE", or NULL if it is not known. */
 const char *site_text(uint32_t site);
 

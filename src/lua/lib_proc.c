@@ -82,24 +82,37 @@ static int l_run(lua_State *L)
 
 /* Parking ------------------------------------------------------------------- */
 
-/* park([seconds]) -> nothing; or why it may not
+/* park() -> nothing; or why it may not
  * The way in for Lua code that keeps its own waiting lines.  The reason and the
- * sudog are in the view; so is, afterwards, what the waker said.  After seconds
- * that is 0. */
+ * sudog are in the view; so is, afterwards, what the waker said. */
 static int l_park(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
 	const struct pview *view = &ls->pp->view;
+	G *gp = hostcurg(ls);
+	if (host_yields(L, gp)) {
+		gp->sel = view->sel;
+		gp->nval = 0;
+		host_yieldpark(L, ls, gp, (enum waitreason)view->reason);
+		return lua_yield(L, 0);
+	}
 	const char *why = host_nopark(L, ls);
-	if (lp_unlikely(why != NULL)) {
+	if (why) {
 		lua_pushstring(L, why);
 		return 1;
 	}
-	G *gp = hostcurg(ls);
-	if (lua_gettop(L) > 0)
-		timer_park(gp, timer_when(nanotime(), checkseconds(L, 1)));
 	gp->sel = view->sel;
 	return host_parkret(L, ls, (enum waitreason)view->reason, 0);
+}
+
+/* parkfor(seconds): the same; after that time the waker is the timer, and says 0 */
+static int l_parkfor(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	int64_t ns = checkseconds(L, 1);
+	if (!host_nopark(L, ls))
+		timer_park(hostcurg(ls), timer_when(nanotime(), ns));
+	return l_park(L);
 }
 
 /* nopark() -> why the running function may not wait, or nil */
@@ -287,7 +300,7 @@ void lib_proc_open(lua_State *L, struct lstate *ls)
 {
 	static const luaL_Reg funcs[] = {
 		{"goexit", l_goexit},	{"exit", l_exit},
-		{"run", l_run},		{"park", l_park},	{"nopark", l_nopark},	{"sleep", l_sleep},
+		{"run", l_run},		{"park", l_park},	{"parkfor", l_parkfor}, {"nopark", l_nopark},	{"sleep", l_sleep},
 		{"gosched", l_gosched}, {"gopark", l_gopark},	{"goready", l_goready},
 		{"getg", l_getg},	{"isdaemon", l_isdaemon}, {"stack", l_stack},
 		{"ontimer", l_ontimer}, {"starttimer", l_starttimer}, {NULL, NULL}};

@@ -77,11 +77,13 @@ static bool describe(lua_State *L, char *buf, size_t size)
 	return true;
 }
 
-uint32_t site_of(lua_State *L)
+uint32_t site_of(lua_State *L, struct lstate *ls)
 {
 	char buf[LUA_IDSIZE + 16];
 	uintptr_t key[3] = {0, 0, 0};
 	bool bykey = vm_callsite(L, key);
+	if (bykey && memcmp(key, ls->lastkey, sizeof key) == 0)
+		return ls->lastsite; /* a loop, most often */
 	if (!bykey && !describe(L, buf, sizeof buf))
 		return 0;
 	pthread_mutex_lock(&table.lock);
@@ -95,6 +97,10 @@ uint32_t site_of(lua_State *L)
 		strcpy(table.site[i].text, buf);
 	}
 	pthread_mutex_unlock(&table.lock);
+	if (bykey) {
+		memcpy(ls->lastkey, key, sizeof key);
+		ls->lastsite = i;
+	}
 	return i;
 }
 

@@ -47,7 +47,7 @@ struct sched sched;
 M m0;
 P p0;
 
-static _Thread_local M *tlsm;
+static _Thread_local M *tlsm __attribute__((tls_model("initial-exec")));
 
 __attribute__((noinline)) M *getm(void)
 {
@@ -179,6 +179,7 @@ void goready(G *gp, int32_t wake)
 		gp->wake = wake;
 		return;
 	}
+	__builtin_prefetch(gp->L); /* it runs soon, and may have waited long */
 	unpark(gp);
 	gp->wake = wake;
 	runqput(gp->p, gp, true);

@@ -64,6 +64,7 @@ G *runqget(P *pp)
 			return NULL;
 		refill(q);
 	}
+	__builtin_prefetch(q->ring[(q->head + 2) % RUNQ_SIZE]); /* stale or NULL does no harm */
 	return q->ring[q->head++ % RUNQ_SIZE];
 }
 
