@@ -40,7 +40,7 @@ LUA_SRC  := $(filter-out src/lua/vm_%.c,$(wildcard src/lua/*.c))
 CORE_OBJ := $(CORE_SRC:src/%.c=$(BUILD)/core/%.o) $(BUILD)/core/asm/switch_$(SWITCH).o
 LLHTTP   := $(patsubst %,$(BUILD)/llhttp/%.o,api http llhttp)
 VM       := $(if $(filter 1,$(LUAJIT_PRIVATE)),private,public)
-EXE_OBJ  := $(LUA_SRC:src/%.c=$(BUILD)/exe/%.o) $(BUILD)/exe/lua/vm_$(VM).o $(BUILD)/exe/main.o
+EXE_OBJ  := $(LUA_SRC:src/%.c=$(BUILD)/exe/%.o) $(BUILD)/exe/lua/vm_$(VM).o $(patsubst src/%.c,$(BUILD)/exe/%.o,$(wildcard src/*.c))
 MOD_OBJ  := $(LUA_SRC:src/%.c=$(BUILD)/mod/%.o) $(BUILD)/mod/lua/vm_public.o
 
 MOD_LUAJIT_CFLAGS = $(shell pkg-config --cflags luajit)

@@ -6,13 +6,14 @@
 #include <luajit.h>
 #include <lualib.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "asm/cstack.h"
 #include "lua/host.h"
+#include "main.h"
 
 int luaopen_luapark_core(lua_State *L);
 
@@ -24,6 +25,7 @@ static void print_usage(void)
 	      "Available options are:\n"
 	      "  -e chunk  Execute string " LUA_QL("chunk") ".\n"
 	      "  -l name   Require library " LUA_QL("name") ".\n"
+	      "  -i        Enter interactive mode after executing " LUA_QL("script") ".\n"
 	      "  -j cmd    Perform LuaJIT control command.\n"
 	      "  -O[opt]   Control LuaJIT optimizations.\n"
 	      "  -v        Show version information.\n"
@@ -40,8 +42,7 @@ static void message(const char *text)
 	fflush(stderr);
 }
 
-/* Errors of the host itself: a bad option, a script that does not compile. */
-static int report(lua_State *L, int status)
+int report(lua_State *L, int status)
 {
 	if (status == 0)
 		return 0;
@@ -71,22 +72,40 @@ static int docall(lua_State *L, int n)
 	return report(L, status);
 }
 
-/* Runs the chunk and n arguments on top as the main goroutine.  Returns the exit
- * status that this ends with, 0 to go on. */
-static int domain(lua_State *L, int n)
+/* LUAPARK_DEBUG=leaks: the Gs that could only have waited for ever. */
+static void reportleaks(lua_State *L)
+{
+	const char *debug = getenv("LUAPARK_DEBUG");
+	if (!debug || !strstr(debug, "leaks") || sched.nlive == 0)
+		return;
+	host_pushstacks(L, p0.lua);
+	fflush(stdout);
+	fprintf(stderr, "left waiting for ever (%d):\n\n%s", (int)sched.nlive, lua_tostring(L, -1));
+	lua_pop(L, 1);
+}
+
+int domain(lua_State *L, int n)
 {
 	int nresults;
 	switch (host_run(L, p0.lua, n, &nresults)) {
 	case RUN_OK:
 		lua_pop(L, nresults);
+		reportleaks(L);
 		return 0;
 	case RUN_FAILED:
 		report(L, LUA_ERRRUN);
 		return 1;
+	case RUN_SIGNAL:
+		if (load_relaxed(&sched.signal) == SIGINT) {
+			message("interrupted!");
+			return 128 + SIGINT;
+		}
+		fputs("SIGQUIT: quit\n\n", stderr);
+		/* fall through */
 	case RUN_PANIC:
 	case RUN_DEADLOCK:
 		fflush(stdout);
-		fprintf(stderr, "%s", lua_tostring(L, -1));
+		fputs(lua_tostring(L, -1), stderr);
 		return 2;
 	}
 	return 1;
@@ -94,7 +113,7 @@ static int domain(lua_State *L, int n)
 
 /* The options --------------------------------------------------------------- */
 
-enum { F_INTERACTIVE = 1, F_VERSION = 2, F_EXEC = 4, F_OPTION = 8, F_NOENV = 16 };
+enum { F_INTERACTIVE = 1, F_VERSION = 2, F_OPTION = 4, F_NOENV = 8 };
 
 /* Checks the options; the index of the script in argv, or -1. */
 static int collectargs(char **argv, int *flags)
@@ -115,9 +134,12 @@ static int collectargs(char **argv, int *flags)
 				return -1;
 			*flags |= F_VERSION;
 			break;
+		case 'i':
+			if (argv[i][2] != '\0')
+				return -1;
+			*flags |= F_INTERACTIVE | F_VERSION;
+			break;
 		case 'e':
-			*flags |= F_EXEC;
-			/* fall through */
 		case 'j':
 		case 'l':
 			*flags |= F_OPTION;
@@ -383,38 +405,17 @@ static int pmain(lua_State *L)
 		print_version();
 	if ((a->status = runoptions(L, argv, script < a->argc ? script : a->argc)) != 0)
 		return 0;
-	if (script < a->argc)
-		a->status = handlescript(L, argv + script);
-	else if (!(flags & (F_OPTION | F_VERSION)))
+	if (script < a->argc && (a->status = handlescript(L, argv + script)) != 0)
+		return 0;
+	bool nothing = script >= a->argc && !(flags & (F_OPTION | F_VERSION));
+	if ((flags & F_INTERACTIVE) || (nothing && isatty(STDIN_FILENO))) {
+		if (nothing)
+			print_version();
+		a->status = repl(L);
+	} else if (nothing) {
 		a->status = handlescript(L, (char *[]){"-", "-", NULL} + 1);
+	}
 	return 0;
-}
-
-/* A C stack that runs into its guard page is said in words; every other fault is
- * what it always was. */
-static void onfault(int sig, siginfo_t *info, void *context)
-{
-	(void)context;
-	signal(sig, SIG_DFL);
-	if (cstack_isguard(info->si_addr)) {
-		static const char text[] = "fatal error: C stack overflow in a goroutine\n";
-		ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
-		(void)ignored;
-		_exit(2);
-	}
-	raise(sig);
-}
-
-static void handlefaults(void)
-{
-	static char altstack[64 << 10];
-	stack_t ss = {.ss_sp = altstack, .ss_size = sizeof altstack};
-	struct sigaction sa = {.sa_sigaction = onfault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
-	sigemptyset(&sa.sa_mask);
-	if (sigaltstack(&ss, NULL) == 0) {
-		sigaction(SIGSEGV, &sa, NULL);
-		sigaction(SIGBUS, &sa, NULL);
-	}
 }
 
 int main(int argc, char **argv)
@@ -427,9 +428,10 @@ int main(int argc, char **argv)
 		message("cannot create state: not enough memory");
 		return EXIT_FAILURE;
 	}
-	handlefaults();
+	signals_init();
 	int status = lua_cpcall(L, pmain, &a);
 	report(L, status);
 	lua_close(L);
+	signals_exit();
 	return status ? EXIT_FAILURE : a.status;
 }

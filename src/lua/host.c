@@ -460,7 +460,11 @@ enum runend host_run(lua_State *L, struct lstate *ls, int n, int *nresults)
 	lua_remove(L, records);
 	const char *why = mstart(&m0, pp);
 	enum runend end = RUN_OK;
-	if (why) {
+	if (load_relaxed(&sched.signal) != 0) {
+		end = RUN_SIGNAL;
+		host_pushstacks(L, ls);
+		lua_xmove(L, ls->results, 1);
+	} else if (why) {
 		end = ls->mainend == MAIN_FAILED ? RUN_FAILED : RUN_PANIC;
 		lua_settop(ls->results, 1);
 	} else if (ls->mainend != MAIN_RETURNED) {
@@ -508,6 +512,7 @@ struct lstate *host_open(lua_State *L, P *pp)
 		.netpoll = netpoll,
 		.pending = timers_pending,
 		.stoptimer = timer_unpark,
+		.wakenetpoll = netpoll_wake,
 	};
 	vm_init();
 	struct lstate *ls = xcalloc(1, sizeof *ls);

@@ -85,6 +85,7 @@ enum runend {
 	RUN_FAILED,   /* its error: a message with traceback, or the error object */
 	RUN_PANIC,    /* a report of another G's uncaught error */
 	RUN_DEADLOCK, /* a report of all Gs */
+	RUN_SIGNAL,   /* the same: sched.signal came */
 };
 
 /* Runs the function and n arguments on top of L, which it pops, as the main G,

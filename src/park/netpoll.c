@@ -129,6 +129,11 @@ void netpoll(P *pp, int64_t until)
 	uv_run(&np->loop, until == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
 }
 
+void netpoll_wake(P *pp)
+{
+	uv_async_send(&pp->netpoll->wake);
+}
+
 bool waiter_ready(struct waiter *w, int32_t wake)
 {
 	bool waits = waiter_iswaiting(w);

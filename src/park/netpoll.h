@@ -55,6 +55,9 @@ uv_loop_t *netpoll_loop(P *pp);
 /* The scheduler's netpoll. */
 void netpoll(P *pp, int64_t until);
 
+/* The scheduler's wakenetpoll. */
+void netpoll_wake(P *pp);
+
 /* Watches fd, a non-blocking descriptor.  NULL, and *err the errno. */
 struct polldesc *pollopen(P *pp, int fd, int *err);
 

@@ -294,6 +294,10 @@ static G *findrunnable(M *mp, P *pp)
 	for (;;) {
 		if (lp_unlikely(mp->exitwhy != NULL))
 			return NULL;
+		if (lp_unlikely(load_relaxed(&sched.signal) != 0)) {
+			mp->exitwhy = "signal";
+			return NULL;
+		}
 		if (pp->schedtick % LOOK_EVERY == 0 && cputicks() - pp->polltick > CPUTICKS_SOON)
 			checkclock(pp);
 		G *gp = runqget(pp);
@@ -342,6 +346,13 @@ const char *mstart(M *mp, P *pp)
 void schedstop(const char *why)
 {
 	getm()->exitwhy = why;
+}
+
+void schedsignal(int sig)
+{
+	store_relaxed(&sched.signal, (uint32_t)sig); /* the wake-up below is what orders it */
+	if (p0.netpoll)
+		sched.ops.wakenetpoll(&p0);
 }
 
 void gkillall(P *pp)

@@ -183,6 +183,8 @@ struct schedops {
 	bool (*pending)(P *pp);
 	/* gp stops waiting before its timer fired. */
 	void (*stoptimer)(G *gp);
+	/* Ends a netpoll that blocks.  Any thread, and in a signal handler. */
+	void (*wakenetpoll)(P *pp);
 };
 
 /* What is global.  Written at start, before the first G runs, but for ids. */
@@ -194,6 +196,7 @@ struct sched {
 	G *gs;		   /* the table: gs[slot] */
 	uint32_t gsmax;
 	bool started;
+	atomic_u32 signal; /* that the program must end by; 0: none */
 };
 
 _Static_assert(sizeof(struct G) <= 96, "a parked goroutine must stay small");
@@ -260,6 +263,10 @@ const char *mstart(M *mp, P *pp);
 
 /* Makes mstart return `why` as soon as the scheduler is reached.  On this M. */
 void schedstop(const char *why);
+
+/* The program must end: the scheduler returns to its caller soon, with sched.signal
+ * telling why.  A G that computes is not stopped by this.  In a signal handler. */
+void schedsignal(int sig);
 
 /* Parks the running G with its C stack: returns after goready.  The short way,
  * where Lua can yield, is rung's GOUT_PARK.  Ask cstack_spare first. */
