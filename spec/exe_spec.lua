@@ -221,7 +221,6 @@ describe("the options", function()
   end)
 
   it("-i is understood as far as luajit's habit goes", function()
-    pending "a later issue's"
     local out, _, status = luapark("-i -e 'print(40 + 2)'", "print(1 + 1)\n")
     assert.matches("42\n", out)
     assert.matches("2\n", out)

@@ -31,7 +31,8 @@ describe("examples/load.lua", function()
     local r = { out = out, err = err }
     r.connections, r.seconds = out:match("^(%d+) connections?, ([%d.]+) s, ")
     r.requests, r.rate = out:match("\nrequests   (%d+), (%d+)/s\n")
-    r.p50, r.p90, r.p99, r.max = out:match("\nlatency    p50 ([%d.]+) ms, p90 ([%d.]+) ms, p99 ([%d.]+) ms, max ([%d.]+) ms\n")
+    r.p50, r.p90, r.p99, r.max = out:match(
+      "\nlatency    p50 ([%d.]+) ms, p90 ([%d.]+) ms, p99 ([%d.]+) ms, max ([%d.]+) ms\n")
     r.bytes = out:match("\nbytes      (%d+) of bodies, [%d.]+ MB/s\n")
     r.errors = out:match("\nerrors     ([^\n]+)\n$")
     for key, value in pairs(r) do
@@ -155,8 +156,8 @@ describe("examples/load.lua", function()
     ]]
     local out, err, status = helper.withfile(text, function(name)
       return helper.sh(("%s %s >%s.addr & for i in 1 2 3 4 5 6 7 8 9; do [ -s %s.addr ] && break; sleep 0.05; done; "
-        .. "%s examples/load.lua http://$(cat %s.addr)/; s=$?; rm -f %s.addr; wait; exit $s"):format(quote(helper.exe), name, name,
-        name, quote(helper.exe), name, name))
+        .. "%s examples/load.lua http://$(cat %s.addr)/; s=$?; rm -f %s.addr; wait; exit $s"):format(
+          quote(helper.exe), name, name, name, quote(helper.exe), name, name))
     end)
     assert.equal("", out)
     assert.matches("^load: cannot load http://127.0.0.1:%d+/: ", err)

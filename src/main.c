@@ -47,8 +47,8 @@ int report(lua_State *L, int status)
 	if (status == 0)
 		return 0;
 	if (!lua_isnil(L, -1)) { /* error(): the exit status says enough */
-		host_message(L);
-		message(lua_tostring(L, -1));
+		const char *msg = lua_tostring(L, -1);
+		message(msg ? msg : "(error object is not a string)");
 	}
 	lua_pop(L, 1);
 	return status;
@@ -69,7 +69,7 @@ static int docall(lua_State *L, int n)
 	lua_insert(L, base);
 	int status = lua_pcall(L, n, 0, base);
 	lua_remove(L, base);
-	return report(L, status);
+	return report(L, status) ? 1 : 0;
 }
 
 /* LUAPARK_DEBUG=leaks: the Gs that could only have waited for ever. */
@@ -239,16 +239,14 @@ static int dojitopt(lua_State *L, const char *opt)
 
 static int dostring(lua_State *L, const char *s, const char *name)
 {
-	if (report(L, luaL_loadbuffer(L, s, strlen(s), name)))
-		return 1;
-	return domain(L, 0);
+	return report(L, luaL_loadbuffer(L, s, strlen(s), name)) ? 1 : domain(L, 0);
 }
 
 static int dolibrary(lua_State *L, const char *name)
 {
 	lua_getglobal(L, "require");
 	lua_pushstring(L, name);
-	return docall(L, 1);
+	return domain(L, 1); /* a module's main chunk may wait, too */
 }
 
 static int runoptions(lua_State *L, char **argv, int argn)
@@ -398,6 +396,7 @@ static int pmain(lua_State *L)
 	lua_pushcfunction(L, openluapark);
 	if (report(L, lua_pcall(L, 0, 0, 0)))
 		return 0;
+	p0.lua->script = true;
 	createargtable(L, argv, a->argc, script);
 	if (!(flags & F_NOENV) && (a->status = handleluainit(L)) != 0)
 		return 0;

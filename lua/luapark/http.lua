@@ -15,7 +15,7 @@ local net = require "luapark.net"
 local sys, parser = core.net, core.http
 local now = rt.now
 local type, error, pairs, tostring, setmetatable, getmetatable = type, error, pairs, tostring, setmetatable, getmetatable
-local concat = table.concat
+local concat, pcall = table.concat, pcall
 
 local http = {}
 
@@ -48,53 +48,58 @@ end
 
 -- Requests -------------------------------------------------------------------------------------------------------------
 
-local function badrequest(what)
-  error("bad request (" .. what .. ")", 4)
-end
-
--- The head of a request as text.
+-- The head of a request as text. The headers have been checked.
 local function requesthead(method, host, path, headers, body)
   local lines, n, has = { method .. " " .. path .. " HTTP/1.1" }, 1, {}
-  for name, value in pairs(headers or {}) do
-    if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+.^_`|~-]+$") then
-      badrequest("header name: " .. tostring(name))
-    end
-    value = tostring(value)
-    if value:find("[\r\n%z]") then
-      badrequest("value of header " .. name .. " holds a line break or a zero byte")
-    end
+  local function add(name, value)
     n = n + 1
     lines[n] = name .. ": " .. value
     has[name:lower()] = true
   end
-  local function default(name, value)
-    if not has[name:lower()] then
-      n = n + 1
-      lines[n] = name .. ": " .. value
-    end
+  for name, value in pairs(headers or {}) do
+    add(name, value)
   end
-  default("Host", host)
-  default("User-Agent", "luapark")
+  if not has.host then
+    add("Host", host)
+  end
+  if not has["user-agent"] then
+    add("User-Agent", "luapark")
+  end
   if type(body) == "function" then
-    default("Transfer-Encoding", "chunked")
-  elseif body or method == "POST" or method == "PUT" or method == "PATCH" then
-    default("Content-Length", body and #body or 0)
+    if not has["transfer-encoding"] then
+      add("Transfer-Encoding", "chunked")
+    end
+  elseif not has["content-length"] and (body or method == "POST" or method == "PUT" or method == "PATCH") then
+    add("Content-Length", body and #body or 0)
   end
   lines[n + 1] = "\r\n"
   return concat(lines, "\r\n")
 end
 
--- Writes the pieces that next() gives, as chunks.
-local function writechunks(conn, next)
-  for piece in next do
-    if piece ~= "" then
-      local ok, message, code = conn:write(("%x\r\n"):format(#piece), piece, "\r\n")
-      if not ok then
+-- Writes the pieces that next() gives, as chunks. An error of next is raised again, the connection closed.
+local function writechunks(conn, next, deadline)
+  while true do
+    local ok, piece = pcall(next)
+    if ok and piece ~= nil and type(piece) ~= "string" then
+      ok, piece = false, "the request's body function gave a " .. type(piece) .. ", not a string"
+    end
+    if not ok then
+      conn:close()
+      error(piece, 0)
+    end
+    conn.timeout = deadline and deadline - now()
+    if deadline and conn.timeout <= 0 then
+      return net.fail(sys.ETIMEDOUT)
+    end
+    if piece == nil then
+      return conn:write("0\r\n\r\n")
+    elseif piece ~= "" then
+      local written, message, code = conn:write(("%x\r\n"):format(#piece), piece, "\r\n")
+      if not written then
         return nil, message, code
       end
     end
   end
-  return conn:write("0\r\n\r\n")
 end
 
 -- Reads one response: the parser holds it. -> true | nil, message, code
@@ -125,7 +130,7 @@ local function exchange(slot, head, body, nobody, deadline)
   if type(body) == "function" then
     ok, message, code = conn:write(head)
     if ok then
-      ok, message, code = writechunks(conn, body)
+      ok, message, code = writechunks(conn, body, deadline)
     end
   else
     ok, message, code = conn:write(body and head .. body or head)
@@ -149,6 +154,7 @@ end
 
 local Client = {}
 Client.__index = Client
+local checktimeout
 
 -- client{ timeout = seconds, keepalive = true } -> client
 function http.client(options)
@@ -156,6 +162,7 @@ function http.client(options)
     error("bad argument #1 to 'client' (table expected, got " .. type(options) .. ")", 2)
   end
   options = options or {}
+  checktimeout(options.timeout, 1, "client", 4)
   return setmetatable({ timeout = options.timeout, keepalive = options.keepalive ~= false, idle = {} }, Client)
 end
 
@@ -222,29 +229,57 @@ local function request(self, method, url, headers, body, timeout)
   end
 end
 
+-- The checks of a method's arguments: an error names the line that called the method.
+
 local function check(self, method)
   if getmetatable(self) ~= Client then
     error(("calling '%s' on bad self (HTTP client expected, got %s; call it with a colon)"):format(method, type(self)), 3)
   end
 end
 
+local function badarg(n, fname, what, got, level)
+  error(("bad argument #%d to '%s' (%s, got %s)"):format(n, fname, what, got), level)
+end
+
 local function checkurl(url, n, fname)
   if type(url) ~= "string" then
-    error(("bad argument #%d to '%s' (URL expected, got %s)"):format(n, fname, url == nil and "no value" or type(url)), 3)
+    badarg(n, fname, "URL expected", url == nil and "no value" or type(url), 4)
   end
 end
 
 local function checkbody(body, n, fname)
   if body ~= nil and type(body) ~= "string" and type(body) ~= "function" then
-    error(("bad argument #%d to '%s' (string or function expected for the body, got %s)"):format(n, fname, type(body)), 3)
+    badarg(n, fname, "string or function expected for the body", type(body), 4)
+  end
+end
+
+function checktimeout(timeout, n, fname, level)
+  if timeout ~= nil and (type(timeout) ~= "number" or not (timeout >= 0)) then
+    badarg(n, fname, "timeout: seconds expected", type(timeout) == "number" and tostring(timeout) or type(timeout), level)
   end
 end
 
 local function checkoptions(options, n, fname)
-  if options ~= nil and type(options) ~= "table" then
-    error(("bad argument #%d to '%s' (table of options expected, got %s)"):format(n, fname, type(options)), 3)
+  if options == nil then
+    return {}
+  elseif type(options) ~= "table" then
+    badarg(n, fname, "table of options expected", type(options), 4)
   end
-  return options or {}
+  checktimeout(options.timeout, n, fname, 5)
+  local headers = options.headers
+  if headers ~= nil and type(headers) ~= "table" then
+    badarg(n, fname, "headers: table expected", type(headers), 4)
+  end
+  for name, value in pairs(headers or {}) do
+    if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+.^_`|~-]+$") then
+      badarg(n, fname, "name of a header expected", ("%q"):format(tostring(name)), 4)
+    elseif type(value) ~= "string" and type(value) ~= "number" then
+      badarg(n, fname, "header " .. name .. ": string expected", type(value), 4)
+    elseif type(value) == "string" and value:find("[\r\n%z]") then
+      badarg(n, fname, "header " .. name .. ": one line expected", "a line break or a zero byte", 4)
+    end
+  end
+  return options
 end
 
 -- request{ url =, method = "GET", headers = {}, body = string or iterator, timeout = seconds } -> response
@@ -255,6 +290,7 @@ function Client:request(options)
   end
   checkurl(options.url, 1, "request")
   checkbody(options.body, 1, "request")
+  checkoptions(options, 1, "request")
   local method = options.method or "GET"
   if type(method) ~= "string" or not method:find("^%u+$") then
     error("bad argument #1 to 'request' (method in upper-case letters expected, got " .. tostring(method) .. ")", 2)

@@ -2,6 +2,10 @@
 
 -- luapark: Go's scheduler for Lua. This table is the API; each part lives in a file of its own.
 
+if type(rawget(_G, "jit")) ~= "table" then
+  error("luapark needs LuaJIT; this is " .. _VERSION, 0)
+end
+
 local core = require "luapark.core"
 local rt = require "luapark.rt"
 local channel = require "luapark.chan"
@@ -33,7 +37,7 @@ local luapark = {
   mutex = sync.mutex,
 }
 
-local error, type, select = error, type, select
+local error, type = error, type
 local parkerr, park = core.parkerr, core.gopark
 
 local function result(...)

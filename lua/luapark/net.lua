@@ -14,7 +14,7 @@ local sys = core.net
 local view, now = rt.view, rt.now
 local getmetatable, setmetatable, type, error, tostring, tonumber = getmetatable, setmetatable, type, error, tostring,
   tonumber
-local concat, select = table.concat, select
+local concat, select, ipairs = table.concat, select, ipairs
 
 local AGAIN, READY, CLOSED = sys.EAGAIN, sys.READY, sys.CLOSED
 
@@ -294,30 +294,36 @@ end
 
 -- Addresses ------------------------------------------------------------------------------------------------------------
 
--- host, port of "host:port", "[v6]:port" or ":port"; nil if it is none of these.
+-- host, port of "host:port", "[v6]:port" or ":port"; nil if it is none of these. The port is a number or a service name.
 local function split(s)
-  local host, port = s:match("^%[([^%[%]]*)%]:(%w+)$")
+  local host, port = s:match("^%[([%x:.%%%w]*)%]:(%w[%w-]*)$")
   if not host then
-    host, port = s:match("^([^:]*):(%w+)$")
+    host, port = s:match("^([^:%[%]%s%c]*):(%w[%w-]*)$")
+  end
+  if port and port:find("^%d") and (not port:find("^%d+$") or tonumber(port) > 65535) then
+    return nil
   end
   return host, port
 end
 
-local families = { tcp = true, tcp4 = true, tcp6 = true }
+local families = { tcp = 0, tcp4 = sys.INET, tcp6 = sys.INET6 }
 
 -- The addresses of "host:port": a list | nil, message, code. May park.
 local function resolve(network, s, passive, deadline)
   local host, port = split(s)
-  local number = tonumber(port)
+  local family = families[network]
   if host == "" then
     host = passive and (network == "tcp4" and "0.0.0.0" or "::") or "localhost"
   end
-  local numeric = number and sys.numeric(host, number)
-  if numeric then
+  local numeric, itsfamily = sys.numeric(host, tonumber(port) or 0)
+  if numeric and tonumber(port) then
+    if family ~= 0 and family ~= itsfamily then
+      return nil, "no " .. network .. " address: " .. host, "EAFNOSUPPORT"
+    end
     return { numeric }
   end
   local lk = sys.newlookup()
-  local _, code, why = sys.lookup(lk, host, port, passive, deadline and deadline - now())
+  local _, code, why = sys.lookup(lk, host, port, passive, family, deadline and deadline - now())
   if why then
     error(why, 0)
   end
@@ -332,7 +338,8 @@ local function resolve(network, s, passive, deadline)
   return list
 end
 
-local function checkaddress(fname, network, address_)
+-- dial's and listen's arguments; their callers' line is two levels up from us.
+local function checkarguments(fname, network, address_, options)
   if type(network) ~= "string" then
     badarg(1, fname, "network name expected", typename(network), 1)
   elseif not families[network] and network ~= "unix" then
@@ -340,13 +347,22 @@ local function checkaddress(fname, network, address_)
   elseif type(address_) ~= "string" then
     badarg(2, fname, "address expected", typename(address_), 1)
   elseif network == "unix" then
-    return
-  end
-  local _, port = split(address_)
-  local number = tonumber(port)
-  if not port or (number and (number > 65535 or number % 1 ~= 0)) then
+    if #address_ == 0 or #address_ > sys.UNIXMAX or address_:find("%z") then
+      badarg(2, fname, "path of 1 to " .. sys.UNIXMAX .. " bytes expected", #address_ .. " bytes", 1)
+    end
+  elseif not split(address_) then
     badarg(2, fname, "\"host:port\" expected", "\"" .. address_ .. "\"", 1)
   end
+  if options ~= nil and type(options) ~= "table" then
+    badarg(3, fname, "table of options expected", type(options), 1)
+  end
+  for _, name in ipairs { "timeout", "backlog" } do
+    local v = options and options[name]
+    if v ~= nil and (type(v) ~= "number" or not (v >= 0)) then
+      badarg(3, fname, name .. ": number expected", type(v) == "number" and tostring(v) or type(v), 1)
+    end
+  end
+  return options or {}
 end
 
 local function addresses(network, s, passive, deadline)
@@ -356,36 +372,44 @@ local function addresses(network, s, passive, deadline)
   return resolve(network, s, passive, deadline)
 end
 
+-- Connects to one address: fd | nil, code
+local function connect(address_, deadline)
+  local fd, pending = sys.connect(address_)
+  if not fd then
+    return nil, pending
+  end
+  while pending do
+    local code = await(fd, true, deadline)
+    if not code then
+      pending, code = sys.connected(fd)
+      if pending then
+        return fd
+      end
+    end
+    if code ~= AGAIN then
+      sys.close(fd)
+      return nil, code
+    end
+    pending = true
+  end
+  return fd
+end
+
 -- dial(network, address [, { timeout = seconds }]) -> connection | nil, message, code. Parks. Tries a name's addresses in
 -- turn; the timeout is for all of it.
 function net.dial(network, address_, options)
-  checkaddress("dial", network, address_)
-  local deadline = deadlineof(options and options.timeout)
+  options = checkarguments("dial", network, address_, options)
+  local deadline = deadlineof(options.timeout)
   local list, message, name = addresses(network, address_, false, deadline)
   if not list then
     return nil, message, name
   end
   local code
   for i = 1, #list do
-    local fd, pending = sys.connect(list[i])
-    code = nil
-    if not fd then
-      code = pending
-    else
-      while pending do
-        code = await(fd, true, deadline)
-        local ok
-        if not code then
-          ok, code = sys.connected(fd)
-        end
-        if ok or code ~= AGAIN then
-          break
-        end
-      end
-      if not code then
-        return newconn(fd)
-      end
-      sys.close(fd)
+    local fd
+    fd, code = connect(list[i], deadline)
+    if fd then
+      return newconn(fd)
     end
   end
   return fail(code)
@@ -394,7 +418,7 @@ end
 -- listen(network, address [, { backlog = n, reuseport = true }]) -> listener | nil, message, code. Port 0 lets the system
 -- choose: see ln:addr().
 function net.listen(network, address_, options)
-  checkaddress("listen", network, address_)
+  options = checkarguments("listen", network, address_, options)
   local list, message, name = addresses(network, address_, true)
   if not list then
     return nil, message, name
@@ -402,7 +426,7 @@ function net.listen(network, address_, options)
   local code
   for i = 1, #list do
     local fd
-    fd, code = sys.listen(list[i], options and options.backlog, options and options.reuseport)
+    fd, code = sys.listen(list[i], options.backlog, options.reuseport)
     if fd then
       return setmetatable({ fd = fd }, Listener)
     end

@@ -13,10 +13,11 @@
 local ffi = require "ffi"
 local core = require "luapark.core"
 
-ffi.cdef [[
+-- (Loaded anew after package.loaded forgot us, the types are there already.)
+pcall(ffi.cdef, [[
 struct luapark_view { int32_t cur, sudogfree, wake, reason, sel; };
 struct luapark_sudogs { int32_t *next, *prev, *g, *own, *index, *done; };
-]]
+]])
 
 local address = core.address
 

@@ -19,7 +19,7 @@ struct question {
 static enum gout ask(G *gp, void *ud)
 {
 	struct question *q = ud;
-	struct resolve *r = resolve_start(&p0, gp, q->host, q->service, q->passive, &q->err);
+	struct resolve *r = resolve_start(&p0, gp, q->host, q->service, q->passive, 0, &q->err);
 	if (!r)
 		return GOUT_EXIT;
 	CHECK(!r->done);
@@ -127,7 +127,7 @@ static enum gout forget(G *gp, void *ud)
 {
 	int err;
 	(void)ud;
-	struct resolve *r = resolve_start(&p0, gp, "127.0.0.1", "80", false, &err);
+	struct resolve *r = resolve_start(&p0, gp, "127.0.0.1", "80", false, 0, &err);
 	CHECK(r != NULL);
 	resolve_free(r);
 	CHECK_EQ(sim_park(gp, WR_SLEEP, timer_when(nanotime(), 3000000)), 0); /* nobody else wakes it */
@@ -150,7 +150,7 @@ static enum gout abandon(G *gp, void *ud)
 {
 	int err;
 	(void)ud;
-	struct resolve *r = resolve_start(&p0, gp, "127.0.0.1", "80", false, &err);
+	struct resolve *r = resolve_start(&p0, gp, "127.0.0.1", "80", false, 0, &err);
 	CHECK(r != NULL);
 	resolve_free(r);
 	return GOUT_EXIT;
@@ -180,7 +180,7 @@ static void nothing(uv_work_t *w, int status)
 static enum gout timesout(G *gp, void *ud)
 {
 	int err;
-	struct resolve *r = resolve_start(&p0, gp, "127.0.0.1", "80", false, &err);
+	struct resolve *r = resolve_start(&p0, gp, "127.0.0.1", "80", false, 0, &err);
 	CHECK(r != NULL);
 	CHECK_EQ(sim_park(gp, WR_RESOLVE, timer_when(nanotime(), 2000000)), POLL_TIMEOUT);
 	CHECK(gp->flags & GF_TIMEOUT);
@@ -215,7 +215,7 @@ TEST(resolve_done_after_kill)
 	int err;
 	sim_init((struct schedops){0});
 	G *gp = gfget(&p0);
-	struct resolve *r = resolve_start(&p0, gp, "127.0.0.1", "80", false, &err);
+	struct resolve *r = resolve_start(&p0, gp, "127.0.0.1", "80", false, 0, &err);
 	CHECK(r != NULL);
 	while (!r->done)
 		netpoll(&p0, -1);

@@ -30,6 +30,51 @@ bool host_protected(struct lstate *ls, lua_CFunction fn, void *ud)
 
 /* Starting ------------------------------------------------------------------ */
 
+/* A G's function runs as xpcall(fn, traceback, ...), since a traceback can only be
+ * taken where an error is raised.  What that needs lies at the bottom of each of
+ * our coroutines, for every G that it will serve. */
+enum { B_XPCALL = 1, B_TRACEBACK, B_COUNT = B_TRACEBACK };
+
+/* On co: xpcall; to be followed by the function and n arguments, */
+static void begincall(lua_State *co)
+{
+	lua_pushvalue(co, B_XPCALL);
+}
+
+/* and then, in between, the handler.  nval: the arguments of the call. */
+static void endcall(G *gp, lua_State *co, int n)
+{
+	lua_pushvalue(co, B_TRACEBACK);
+	if (n > 0)
+		lua_insert(co, -n - 1);
+	gp->nval = (uint32_t)n + 2;
+}
+
+/* The handler: an error that nobody catches becomes a message with a traceback.
+ * The main goroutine's in a script as luajit has it; but lp.run raises an object
+ * as it is.  Of other goroutines there is nobody to whom objects could matter. */
+static int traceback(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	const G *gp = hostcurg(ls);
+	bool ismain = gp && gp->id == ls->mainid;
+	if (!lua_isstring(L, 1)) {
+		if (ismain && (!ls->script || lua_isnoneornil(L, 1)))
+			return 1;
+		if (luaL_callmeta(L, 1, "__tostring") && lua_isstring(L, -1)) {
+			lua_replace(L, 1);
+		} else if (ismain) {
+			return 1;
+		} else {
+			lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+			lua_replace(L, 1);
+		}
+	}
+	luaL_traceback(L, L, lua_tostring(L, 1), 1);
+	host_chop(L);
+	return 1;
+}
+
 /* A G that has not run yet has its function and arguments in a record, found by
  * gp->wake: RECORD cells of a table that holds PAGE of them, A_RECORDS[page].
  * Such tables cost the collector much less than a small one for each G would;
@@ -105,7 +150,7 @@ static void unrecord(struct lstate *ls, uint32_t r, lua_State *co, int n)
 	for (int i = 0; i < cells; i++)
 		lua_rawgeti(A, page, firstcell(r) + i);
 	if (n > PACKED) {
-		if (!lua_checkstack(co, n + 1) || !lua_checkstack(A, n))
+		if (!lua_checkstack(co, n + 3) || !lua_checkstack(A, n))
 			throw("too many arguments for a goroutine");
 		for (int i = 1; i <= n; i++)
 			lua_rawgeti(A, page + 2, i);
@@ -126,15 +171,17 @@ G *host_newg(lua_State *L, struct lstate *ls, int n, int records)
 	}
 	lua_State *co = gp->L;
 	if (lp_likely(co != NULL)) {
-		if (lp_unlikely(n > FEWARGS && !lua_checkstack(co, n + 1))) {
+		if (lp_unlikely(n > FEWARGS && !lua_checkstack(co, n + 3))) {
 			gfput(pp, gp);
 			luaL_error(L, "too many arguments for a goroutine (%d)", n);
 		}
+		begincall(co);
 		lua_xmove(L, co, n + 1);
+		endcall(gp, co, n);
 	} else {
 		gp->wake = (int32_t)record(L, ls, n, records);
+		gp->nval = (uint32_t)n;
 	}
-	gp->nval = (uint32_t)n;
 	newproc(pp, gp, site_of(L, ls));
 	return gp;
 }
@@ -143,6 +190,9 @@ static int newco(lua_State *S)
 {
 	struct lstate *ls = lua_touserdata(S, 1);
 	lua_State *co = lua_newthread(S);
+	lua_pushvalue(ls->anchor, A_XPCALL);
+	lua_pushvalue(ls->anchor, A_TRACEBACK);
+	lua_xmove(ls->anchor, co, B_COUNT);
 	lua_pushvalue(ls->anchor, A_CO);
 	lua_xmove(ls->anchor, S, 1);
 	lua_insert(S, -2);
@@ -167,7 +217,10 @@ static lua_State *startg(struct lstate *ls, G *gp)
 		if (!host_protected(ls, newco, ls))
 			throw("out of memory for a goroutine's coroutine");
 	}
-	unrecord(ls, (uint32_t)gp->wake, gp->L, (int)gp->nval);
+	int n = (int)gp->nval;
+	begincall(gp->L);
+	unrecord(ls, (uint32_t)gp->wake, gp->L, n);
+	endcall(gp, gp->L, n);
 	return gp->L;
 }
 
@@ -176,56 +229,50 @@ static lua_State *startg(struct lstate *ls, G *gp)
 struct report {
 	struct lstate *ls;
 	G *gp;
-	lua_State *co; /* died of the error on top of its stack */
 };
 
-/* Leaves what the run raises on the results coroutine. */
-static int reportmain(lua_State *S)
-{
-	struct report *r = lua_touserdata(S, 1);
-	lua_xmove(r->co, S, 1);
-	if (lua_isstring(S, -1))
-		luaL_traceback(S, r->co, lua_tostring(S, -1), 0);
-	lua_xmove(S, r->ls->results, 1);
-	return 0;
-}
-
+/* Replaces the error of gp on the results coroutine by a report of its end. */
 static int reportpanic(lua_State *S)
 {
 	struct report *r = lua_touserdata(S, 1);
-	lua_xmove(r->co, S, 1);
-	host_message(S);
+	lua_xmove(r->ls->results, S, 1);
 	host_pushtitle(S, r->ls, r->gp);
-	lua_pushliteral(S, ":\n");
-	luaL_traceback(S, r->co, lua_tostring(S, 2), 0);
-	lua_pushliteral(S, "\n");
+	lua_pushfstring(S, ":\n%s\n", lua_isstring(S, 2) ? lua_tostring(S, 2) : "error in error handling");
 	host_pushcreatedby(S, r->gp);
-	lua_concat(S, 5);
+	lua_concat(S, 3);
 	lua_xmove(S, r->ls->results, 1);
 	return 0;
 }
 
-/* gp's function has returned or failed. */
+static void failed(struct lstate *ls, G *gp, lua_State *co)
+{
+	lua_settop(ls->results, 0); /* what main returned does not matter any more */
+	lua_xmove(co, ls->results, 1);
+	if (gp->id == ls->mainid) {
+		ls->mainend = MAIN_FAILED;
+	} else {
+		struct report r = {ls, gp};
+		if (!host_protected(ls, reportpanic, &r))
+			lua_xmove(ls->service, ls->results, 1); /* no memory for the report */
+	}
+	schedstop("uncaught error");
+}
+
+/* gp's function has returned, or failed. */
 static void finished(struct lstate *ls, G *gp, lua_State *co, int status)
 {
-	bool ismain = gp->id == ls->mainid;
-	if (lp_likely(status == 0)) {
-		if (ismain) {
-			ls->mainend = MAIN_RETURNED;
-			ls->nresults = lua_gettop(co);
-			if (!lua_checkstack(ls->results, ls->nresults))
-				throw("too many results of the main function");
-			lua_xmove(co, ls->results, ls->nresults);
-		}
-		return;
+	if (lp_unlikely(status != 0)) { /* no memory even for xpcall */
+		gp->flags |= GF_NOREUSE;
+		failed(ls, gp, co);
+	} else if (lp_unlikely(!lua_toboolean(co, B_COUNT + 1))) {
+		failed(ls, gp, co);
+	} else if (lp_unlikely(gp->id == ls->mainid)) {
+		int n = lua_gettop(co) - B_COUNT - 1;
+		ls->mainend = MAIN_RETURNED;
+		if (!lua_checkstack(ls->results, n))
+			throw("too many results of the main function");
+		lua_xmove(co, ls->results, n);
 	}
-	struct report r = {ls, gp, co};
-	gp->flags |= GF_NOREUSE;
-	if (ismain)
-		ls->mainend = MAIN_FAILED;
-	if (!host_protected(ls, ismain ? reportmain : reportpanic, &r))
-		lua_xmove(ls->service, ls->results, 1); /* no memory for the report: its error must do */
-	schedstop("uncaught error");
 }
 
 static bool gdead(G *gp)
@@ -239,7 +286,7 @@ static bool gdead(G *gp)
 	if (ls->loading)
 		lib_require_gdead(ls, gp);
 	if (lp_likely(co && !(gp->flags & GF_NOREUSE) && lua_topointer(co, LUA_GLOBALSINDEX) == ls->globals)) {
-		lua_settop(co, 0);
+		lua_settop(co, B_COUNT);
 		return true;
 	}
 	if (co)
@@ -526,6 +573,15 @@ struct lstate *host_open(lua_State *L, P *pp)
 		luaL_error(L, "not enough memory");
 	for (int i = 1; i <= A_COUNT; i++)
 		lua_newtable(ls->anchor);
+	lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+	lua_getfield(L, -1, "_G");
+	lua_getfield(L, -1, "xpcall");
+	lua_pushlightuserdata(L, ls);
+	lua_pushcclosure(L, traceback, 1);
+	lua_xmove(L, ls->anchor, 2);
+	lua_replace(ls->anchor, A_TRACEBACK);
+	lua_replace(ls->anchor, A_XPCALL);
+	lua_pop(L, 2);
 	schedinit(&ops);
 	sudogs_init();
 	netpoll_init(pp);

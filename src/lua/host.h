@@ -25,7 +25,9 @@ enum {
 	A_HANDLEMT, /* the metatable of handles */
 	A_FIRE,	   /* function(ref): a timer without a G is due */
 	A_WAKES,   /* function(ref): would it ready a G? */
-	A_COUNT = A_WAKES
+	A_XPCALL,  /* what each G's function is called by, */
+	A_TRACEBACK, /* and what an uncaught error is given to */
+	A_COUNT = A_TRACEBACK
 };
 
 /* How the main function ended. */
@@ -39,7 +41,7 @@ struct lstate {
 	enum gout yield;     /* why the running G yields; 0: the user's coroutine.yield */
 	uint64_t mainid;     /* the main function's G */
 	enum mainend mainend;
-	int nresults; /* on results: what main returned, or its error message */
+	bool script;  /* the executable: errors are reported as luajit does */
 	G *starting;		 /* gets its coroutine */
 	uint32_t *freerec;	 /* free records, a stack */
 	uint32_t nfreerec, nrec, caprec;
@@ -152,6 +154,10 @@ void lib_require_gdead(struct lstate *ls, G *gp);
 
 /* traceback.c */
 
+/* Takes the last line, the xpcall that is below all of a goroutine's own, off the
+ * traceback on top. */
+void host_chop(lua_State *L);
+
 /* Pushes "goroutine 7 [chan receive]". */
 void host_pushtitle(lua_State *L, struct lstate *ls, G *gp);
 /* Pushes why gp waits, or its status if it does not. */
@@ -162,9 +168,6 @@ void host_pushstack(lua_State *L, struct lstate *ls, G *gp);
 void host_pushstacks(lua_State *L, struct lstate *ls);
 /* Pushes "" or "created by FILE:LINE in goroutine N\n". */
 void host_pushcreatedby(lua_State *L, const G *gp);
-/* Replaces the error value on top by its message, as luajit would print it. */
-void host_message(lua_State *L);
-
 /* site.c: where goroutines were created */
 
 /* The place that called the running C function. */

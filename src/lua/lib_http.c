@@ -13,7 +13,10 @@
 
 #define PARSER "luapark.httpparser"
 
-enum { MAXHEAD = 1 << 20 }; /* bytes of reason, names and values together */
+enum {
+	MAXHEAD = 1 << 20,   /* bytes of reason, names and values together */
+	MAXHEADERS = 1000, /* lines */
+};
 
 struct bytes {
 	char *p;
@@ -25,6 +28,7 @@ struct parser {
 	struct bytes head; /* reason\0 then name\0value\0 ... */
 	struct bytes body;
 	enum { START, REASON, NAME, VALUE, BODY } part; /* the part being gathered */
+	int nheaders;
 	bool nobody;	 /* the answer to a HEAD */
 	bool started;	 /* a byte of this message was seen */
 	bool complete;
@@ -68,6 +72,8 @@ static int gather(struct parser *ps, int part, const char *s, size_t n)
 	ps->part = part;
 	if (ps->head.len + n > MAXHEAD)
 		return fail(ps, "header too large");
+	if (memchr(s, '\0', n)) /* llhttp lets it pass in places, and our parts end with one */
+		return fail(ps, "zero byte in the header");
 	return append(&ps->head, s, n) ? 0 : fail(ps, "out of memory");
 }
 
@@ -94,7 +100,19 @@ static int onvalue(llhttp_t *p, const char *s, size_t n)
 /* A value may be empty: then no data came, but the part has begun. */
 static int onvaluecomplete(llhttp_t *p)
 {
-	return gather(p->data, VALUE, "", 0);
+	struct parser *ps = p->data;
+	int rc = gather(ps, VALUE, "", 0);
+	if (rc != 0 || ps->part != VALUE)
+		return rc;
+	if (++ps->nheaders > MAXHEADERS)
+		return fail(ps, "too many headers");
+	/* The blanks behind a value are not part of it (RFC 9110, 5.5). */
+	size_t begin = ps->head.len;
+	while (begin > 0 && ps->head.p[begin - 1] != '\0')
+		begin--;
+	while (ps->head.len > begin && (ps->head.p[ps->head.len - 1] == ' ' || ps->head.p[ps->head.len - 1] == '\t'))
+		ps->head.len--;
+	return 0;
 }
 
 static int onheaders(llhttp_t *p)
@@ -104,7 +122,8 @@ static int onheaders(llhttp_t *p)
 	/* Ends the last part; the head of a message without headers is a reason alone. */
 	if (!append(&ps->head, "", 1))
 		return fail(ps, "out of memory");
-	return ps->nobody ? 1 : 0; /* 1: no body follows, whatever the headers say */
+	/* 1: no body follows, whatever the headers say (RFC 9112, 6.3). */
+	return ps->nobody || p->status_code == 204 || p->status_code == 304;
 }
 
 static int onbody(llhttp_t *p, const char *s, size_t n)
@@ -116,6 +135,7 @@ static int onbody(llhttp_t *p, const char *s, size_t n)
 static void clear(struct parser *ps)
 {
 	ps->head.len = ps->body.len = 0;
+	ps->nheaders = 0;
 	ps->part = START;
 	ps->started = ps->complete = false;
 	ps->why = NULL;
@@ -126,6 +146,7 @@ static int oncomplete(llhttp_t *p)
 	struct parser *ps = p->data;
 	if (p->status_code / 100 == 1 && p->status_code != 101) {
 		clear(ps); /* an interim answer; the real one follows */
+		ps->started = true;
 		return 0;
 	}
 	ps->complete = true;
@@ -260,7 +281,7 @@ static int l_message(lua_State *L)
 		lua_setfield(L, -2, name);
 	}
 	lua_pushlstring(L, ps->body.len ? ps->body.p : "", ps->body.len);
-	lua_pushboolean(L, llhttp_should_keep_alive(&ps->http));
+	lua_pushboolean(L, llhttp_should_keep_alive(&ps->http) && !ps->http.upgrade && ps->http.status_code != 101);
 	return 5;
 }
 

@@ -176,6 +176,8 @@ static int l_readn(lua_State *L)
 {
 	struct netfd *nf = fd_check(L, 1);
 	lua_Number want = luaL_checknumber(L, 2);
+	if (nf->fd < 0)
+		return fd_fail(L, UV_EBADF);
 	ssize_t n = netfd_atleast(nf, (size_t)want);
 	return n < 0 ? fd_fail(L, n) : take(L, nf, (size_t)n, false);
 }
@@ -269,7 +271,7 @@ static int l_newlookup(lua_State *L)
 	return 1;
 }
 
-/* lookup(lk, host, service, passive, seconds): parks until it is looked up.
+/* lookup(lk, host, service, passive, family, seconds): parks until it is looked up.
  * -> nothing | nil, code [, why] */
 static int l_lookup(lua_State *L)
 {
@@ -279,10 +281,11 @@ static int l_lookup(lua_State *L)
 	G *gp = maypark(L, ls);
 	if (!gp)
 		return 3;
-	lk->r = resolve_start(ls->pp, gp, lua_tostring(L, 2), lua_tostring(L, 3), lua_toboolean(L, 4), &err);
+	lk->r = resolve_start(ls->pp, gp, lua_tostring(L, 2), lua_tostring(L, 3), lua_toboolean(L, 4),
+			      luaL_checkint(L, 5), &err);
 	if (!lk->r)
 		return fd_fail(L, err);
-	limit(L, gp, 5);
+	limit(L, gp, 6);
 	return host_parkret(L, ls, WR_RESOLVE, 0);
 }
 
@@ -312,7 +315,7 @@ static int l_lookedup(lua_State *L)
 	return 1;
 }
 
-/* numeric(host, port) -> address, or nil if host is a name */
+/* numeric(host, port) -> address, its family; or nil if host is a name */
 static int l_numeric(lua_State *L)
 {
 	const char *host = luaL_checkstring(L, 1);
@@ -324,8 +327,9 @@ static int l_numeric(lua_State *L)
 	else if (uv_ip6_addr(host, port, &in6) == 0)
 		lua_pushlstring(L, (const char *)&in6, sizeof in6);
 	else
-		lua_pushnil(L);
-	return 1;
+		return 0;
+	lua_pushinteger(L, ((const struct sockaddr *)lua_tostring(L, -1))->sa_family);
+	return 2;
 }
 
 /* unixaddr(path) -> address */
@@ -334,7 +338,7 @@ static int l_unixaddr(lua_State *L)
 	size_t len;
 	const char *path = luaL_checklstring(L, 1, &len);
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	luaL_argcheck(L, len > 0 && len < sizeof un.sun_path, 1, "path too long for a unix socket");
+	luaL_argcheck(L, len > 0 && len < sizeof un.sun_path, 1, "path expected");
 	memcpy(un.sun_path, path, len);
 	lua_pushlstring(L, (const char *)&un, sizeof un);
 	return 1;
@@ -365,7 +369,8 @@ void lib_net_open(lua_State *L, struct lstate *ls)
 		int code;
 	} codes[] = {{"EAGAIN", UV_EAGAIN}, {"EOF", UV_EOF},	     {"EBADF", UV_EBADF},
 		     {"EPIPE", UV_EPIPE},   {"ETIMEDOUT", UV_ETIMEDOUT}, {"READY", POLL_READY},
-		     {"CLOSED", POLL_CLOSED}, {"TIMEOUT", POLL_TIMEOUT}};
+		     {"CLOSED", POLL_CLOSED}, {"TIMEOUT", POLL_TIMEOUT}, {"INET", AF_INET},
+		     {"INET6", AF_INET6},     {"UNIXMAX", sizeof((struct sockaddr_un *)0)->sun_path - 1}};
 	luaL_newmetatable(L, FD);
 	lua_pushcfunction(L, l_close);
 	lua_setfield(L, -2, "__gc");

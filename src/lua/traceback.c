@@ -41,10 +41,21 @@ void host_pushcreatedby(lua_State *L, const G *gp)
 		lua_pushfstring(L, "created by %s in goroutine %f\n", where ? where : "?", (lua_Number)gp->parent);
 }
 
-/* Pushes the lines of co's traceback, without the headline. */
-static void pushlines(lua_State *L, lua_State *co, int level)
+void host_chop(lua_State *L)
+{
+	const char *s = lua_tostring(L, -1), *nl = strrchr(s, '\n');
+	if (!nl)
+		return;
+	lua_pushlstring(L, s, (size_t)(nl - s));
+	lua_remove(L, -2);
+}
+
+/* Pushes the lines of co's traceback, without the headline.  own: co is the G's. */
+static void pushlines(lua_State *L, lua_State *co, int level, bool own)
 {
 	luaL_traceback(L, co, NULL, level);
+	if (own)
+		host_chop(L);
 	const char *s = lua_tostring(L, -1), *nl = strchr(s, '\n');
 	lua_pushfstring(L, "%s\n", nl ? nl + 1 : "\t(no Lua function)");
 	lua_remove(L, -2);
@@ -61,14 +72,14 @@ void host_pushstack(lua_State *L, struct lstate *ls, G *gp)
 		n++;
 	} else if (readgstatus(gp) == Grunning) {
 		/* L is the running G's, or the user's coroutine in it. */
-		pushlines(L, L, 1);
+		pushlines(L, L, 1, L == gp->L);
 		n++;
 	} else {
 		if (gp->parkL && gp->parkL != gp->L && readgstatus(gp) == Gwaiting) {
-			pushlines(L, gp->parkL, 0);
+			pushlines(L, gp->parkL, 0, false);
 			n++;
 		}
-		pushlines(L, gp->L, 0);
+		pushlines(L, gp->L, 0, true);
 		n++;
 	}
 	host_pushcreatedby(L, gp);
@@ -92,16 +103,4 @@ void host_pushstacks(lua_State *L, struct lstate *ls)
 		luaL_addvalue(&b);
 	}
 	luaL_pushresult(&b);
-}
-
-void host_message(lua_State *L)
-{
-	if (lua_isstring(L, -1))
-		return;
-	if (luaL_callmeta(L, -1, "__tostring") && lua_isstring(L, -1)) {
-		lua_remove(L, -2);
-		return;
-	}
-	lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, -1));
-	lua_replace(L, -2);
 }

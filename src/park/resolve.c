@@ -23,11 +23,12 @@ static void onresolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
 		waiter_ready(&r->waiter, POLL_READY);
 }
 
-struct resolve *resolve_start(P *pp, G *gp, const char *host, const char *service, bool passive, int *err)
+struct resolve *resolve_start(P *pp, G *gp, const char *host, const char *service, bool passive, int family,
+			      int *err)
 {
 	struct resolve *r = xcalloc(1, sizeof *r);
 	struct addrinfo hints = {
-		.ai_family = AF_UNSPEC,
+		.ai_family = family, /* 0 is AF_UNSPEC */
 		.ai_socktype = SOCK_STREAM,
 		.ai_flags = AI_ADDRCONFIG | (passive ? AI_PASSIVE : 0),
 	};

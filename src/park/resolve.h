@@ -16,9 +16,10 @@ struct resolve {
 };
 
 /* Starts looking up host and service (a number or a name, may be NULL) for
- * stream sockets.  gp, about to park, is woken with POLL_READY at the end.  NULL
+ * stream sockets of a family (0: any).  gp, about to park, is woken with POLL_READY at the end.  NULL
  * and *err (a UV_ code) when it cannot even start. */
-struct resolve *resolve_start(P *pp, G *gp, const char *host, const char *service, bool passive, int *err);
+struct resolve *resolve_start(P *pp, G *gp, const char *host, const char *service, bool passive, int family,
+			      int *err);
 
 /* Forgets r; if it is still under way it is freed when libuv is done with it. */
 void resolve_free(struct resolve *r);

@@ -291,8 +291,8 @@ void goreadylast(G *gp, int32_t wake);
 /* Marks or unmarks gp as a daemon. */
 void gsetdaemon(G *gp, bool daemon);
 
-/* Kills every goroutine but the running one: for a host that goes on after an
- * error.  Not while the scheduler runs. */
+/* Kills every goroutine: for a host that goes on after an error.  Not while the
+ * scheduler runs. */
 void gkillall(P *pp);
 
 #endif
