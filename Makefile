@@ -78,10 +78,20 @@ $(EXE): $(CORE_OBJ) $(LLHTTP) $(EXE_OBJ)
 	$(V)mkdir -p $(@D)
 	$(V)$(CC) $(LDFLAGS) -Wl,-E -o $@ $^ $(LUAJIT_LIBS) -luv
 
+ifneq ($(SAN),)
+# A stock luajit cannot load a module built with a sanitizer; there the specs take the ordinary one.
+$(MOD): build/lib/lua/5.1/luapark/core.so
+	$(V)mkdir -p $(@D)
+	$(V)ln -sfn $(CURDIR)/$< $@
+build/lib/lua/5.1/luapark/core.so: FORCE
+	@$(MAKE) --no-print-directory BUILD=build SAN= OPT='-O2 -g' $@
+.PHONY: FORCE
+else
 # Lua's symbols are the host's; the module stays mapped (its threads outlive dlclose).
 $(MOD): $(CORE_OBJ) $(LLHTTP) $(MOD_OBJ)
 	$(V)mkdir -p $(@D)
 	$(V)$(CC) $(LDFLAGS) -shared -Wl,-z,nodelete -o $@ $^ -luv
+endif
 
 # The build tree is laid out as an installation, so that the executable finds its modules in the same way.
 $(SHARE): | $(EXE)
