@@ -84,7 +84,7 @@ $(MOD): build/lib/lua/5.1/luapark/core.so
 	$(V)mkdir -p $(@D)
 	$(V)ln -sfn $(CURDIR)/$< $@
 build/lib/lua/5.1/luapark/core.so: FORCE
-	@$(MAKE) --no-print-directory BUILD=build SAN= OPT='-O2 -g' $@
+	@$(MAKE) --silent --no-print-directory BUILD=build SAN= OPT='-O2 -g' $@
 .PHONY: FORCE
 else
 # Lua's symbols are the host's; the module stays mapped (its threads outlive dlclose).
@@ -112,7 +112,7 @@ run: all
 	@$(EXE) examples/run.lua
 
 test: all install-deps-test
-	@$(MAKE) --no-print-directory lint-quiet
+	@$(MAKE) -s --no-print-directory lint-quiet
 	@spec/run.sh
 
 bench: all install-deps-bench

@@ -17,7 +17,7 @@ LINT_FLAGS = $(filter-out -MMD -MP,$(CPPFLAGS)) $(LUAJIT_CFLAGS) $(CFLAGS)
 
 ## lint: luacheck, cppcheck, clang-tidy, shellcheck, both compilers, and the floors of src/
 lint:
-	@$(MAKE) --no-print-directory lint-quiet
+	@$(MAKE) -s --no-print-directory lint-quiet
 
 # Another goal than lint, so that the Makefile reads LuaJIT's config.mk for it.
 lint-quiet: $(LINT)/tools $(LINT)/luacheck $(LINT)/shellcheck $(LINT)/cppcheck $(LINT)/floors \

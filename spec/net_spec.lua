@@ -1583,9 +1583,9 @@ accept	nil	too many open files	EMFILE
           c:settimeout(nil) ln:settimeout(nil)
           lp.go(function() ln:accept() print "never" end)
           lp.go(function() c:read() print "never" end)
-          lp.go(function() s:write(("x"):rep(10000000)) print "never" end)
+          lp.go(function() s:write(("x"):rep(100000000)) print "never" end) -- more than a few turns can move
           lp.go(function() net.dial("tcp", "localhost:1") lp.sleep(5) print "never" end)
-          lp.go(function() lp.sleep(0.005) error("stop", 0) end)
+          lp.go(function() for _ = 1, 3 do lp.gosched() end error("stop", 0) end) -- all of them wait by then
           lp.sleep(5)
         end)
         print(ok, tostring(why):match("stop"), lp.numgoroutine())

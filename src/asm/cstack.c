@@ -32,6 +32,10 @@ static void arena_init(void)
 {
 	arena.page = os_pagesize();
 	uint32_t want = (uint32_t)(os_maxmaps() / 4);
+#ifdef LUAPARK_TSAN
+	if (want > 4096) /* TSan counts a fibre as a thread, and dies of 8,128 */
+		want = 4096;
+#endif
 	size_t stride = CSTACK_SIZE;
 	uint32_t n = want;
 	/* Where the address space is narrow (ulimit -v, valgrind, TSan's layout)

@@ -88,17 +88,26 @@ static int firstcell(uint32_t r)
 	return (int)(r % PAGE * RECORD) + 1;
 }
 
+/* Records are handed out one after the other from the current page.  Gs start
+ * in about the order in which they were made, so pages empty as a whole; an empty
+ * one is given back to the collector. */
 static uint32_t recordget(struct lstate *ls)
 {
-	if (ls->nfreerec > 0)
-		return ls->freerec[--ls->nfreerec];
-	if (ls->nrec == ls->caprec) {
-		ls->caprec = ls->caprec ? ls->caprec * 2 : 64;
-		ls->freerec = realloc(ls->freerec, ls->caprec * sizeof *ls->freerec); /* room for all to be free */
-		if (!ls->freerec)
-			throw("out of memory");
+	if (ls->bump == PAGE) {
+		ls->bump = 0;
+		if (ls->nfreepage > 0) {
+			ls->page = ls->freepage[--ls->nfreepage];
+		} else {
+			ls->page = ls->npage++;
+			ls->used = realloc(ls->used, ls->npage * sizeof *ls->used);
+			ls->freepage = realloc(ls->freepage, ls->npage * sizeof *ls->freepage);
+			if (!ls->used || !ls->freepage)
+				throw("out of memory");
+			ls->used[ls->page] = 0;
+		}
 	}
-	return ls->nrec++;
+	ls->used[ls->page]++;
+	return ls->page * PAGE + ls->bump++;
 }
 
 /* Pops the function and n arguments on top of L into a new record. */
@@ -137,7 +146,16 @@ static void recordput(struct lstate *ls, uint32_t r, int n)
 		lua_rawseti(A, -2, firstcell(r) + i);
 	}
 	lua_pop(A, 1);
-	ls->freerec[ls->nfreerec++] = r;
+	uint32_t page = r / PAGE;
+	if (--ls->used[page] > 0)
+		return;
+	if (page == ls->page) {
+		ls->bump = 0;
+		return;
+	}
+	lua_pushnil(A);
+	lua_rawseti(A, A_RECORDS, (int)page + 1);
+	ls->freepage[ls->nfreepage++] = page;
 }
 
 /* Moves the function and n arguments of a record, which it frees, to co. */
@@ -161,7 +179,7 @@ static void unrecord(struct lstate *ls, uint32_t r, lua_State *co, int n)
 	recordput(ls, r, n);
 }
 
-G *host_newg(lua_State *L, struct lstate *ls, int n, int records)
+G *host_newg(lua_State *L, struct lstate *ls, int n, int records, const struct callsite *cs)
 {
 	P *pp = ls->pp;
 	G *gp = gfget(pp);
@@ -182,7 +200,7 @@ G *host_newg(lua_State *L, struct lstate *ls, int n, int records)
 		gp->wake = (int32_t)record(L, ls, n, records);
 		gp->nval = (uint32_t)n;
 	}
-	newproc(pp, gp, site_of(L, ls));
+	newproc(pp, gp, site_of(L, ls, cs));
 	return gp;
 }
 
@@ -503,7 +521,8 @@ enum runend host_run(lua_State *L, struct lstate *ls, int n, int *nresults)
 	lua_xmove(ls->anchor, L, 1);
 	int records = lua_gettop(L) - n - 1;
 	lua_insert(L, records);
-	ls->mainid = host_newg(L, ls, n, records)->id;
+	struct callsite cs = vm_callsite(L);
+	ls->mainid = host_newg(L, ls, n, records, &cs)->id;
 	lua_remove(L, records);
 	const char *why = mstart(&m0, pp);
 	enum runend end = RUN_OK;
@@ -564,6 +583,7 @@ struct lstate *host_open(lua_State *L, P *pp)
 	vm_init();
 	struct lstate *ls = xcalloc(1, sizeof *ls);
 	ls->pp = pp;
+	ls->bump = PAGE;
 	ls->L = L;
 	ls->anchor = owncoroutine(L);
 	ls->service = owncoroutine(L);

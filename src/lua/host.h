@@ -14,6 +14,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "lua/vm.h"
 #include "sched/sched.h"
 
 enum {
@@ -43,8 +44,9 @@ struct lstate {
 	enum mainend mainend;
 	bool script;  /* the executable: errors are reported as luajit does */
 	G *starting;		 /* gets its coroutine */
-	uint32_t *freerec;	 /* free records, a stack */
-	uint32_t nfreerec, nrec, caprec;
+	uint32_t page, bump;	 /* host.c: the page that records come from, and how many did */
+	uint32_t npage, *used;	 /* by page: its records in use */
+	uint32_t nfreepage, *freepage; /* pages without a table */
 	struct loading *loading; /* modules being loaded: lib_require.c */
 	uintptr_t lastkey[3];	 /* site.c: where the last go was, */
 	uint32_t lastsite;	 /* and its number */
@@ -75,8 +77,9 @@ static inline G *hostcurg(const struct lstate *ls)
 void host_register(lua_State *L, struct lstate *ls, const luaL_Reg *funcs);
 
 /* A new goroutine of the function and n arguments on top of L, which it pops.
- * Raises an error when there can be no more.  records: where on L A_RECORDS is. */
-G *host_newg(lua_State *L, struct lstate *ls, int n, int records);
+ * Raises an error when there can be no more.  records: where on L A_RECORDS is;
+ * cs: who wants it. */
+G *host_newg(lua_State *L, struct lstate *ls, int n, int records, const struct callsite *cs);
 
 /* What a gopark returns first when its unlockf raised an error, the second. */
 extern char host_parkerr;
@@ -170,8 +173,8 @@ void host_pushstacks(lua_State *L, struct lstate *ls);
 void host_pushcreatedby(lua_State *L, const G *gp);
 /* site.c: where goroutines were created */
 
-/* The place that called the running C function. */
-uint32_t site_of(lua_State *L, struct lstate *ls);
+/* The place that called the running C function, as cs says. */
+uint32_t site_of(lua_State *L, struct lstate *ls, const struct callsite *cs);
 /* "FILE:LINE", or NULL if it is not known. */
 const char *site_text(uint32_t site);
 

@@ -32,8 +32,9 @@ static int l_go(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
 	luaL_checktype(L, 1, LUA_TFUNCTION);
-	G *gp = host_newg(L, ls, lua_gettop(L) - 1, lua_upvalueindex(2));
-	if (!vm_wantsresult(L))
+	struct callsite cs = vm_callsite(L);
+	G *gp = host_newg(L, ls, lua_gettop(L) - 1, lua_upvalueindex(2), &cs);
+	if (!cs.wantsresult)
 		return 0;
 	host_pushg(L, ls, gp);
 	return 1;
@@ -140,14 +141,14 @@ static int l_sleep(lua_State *L)
 static int l_gosched(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
-	const char *why = host_nopark(L, ls);
-	if (lp_unlikely(why != NULL))
-		return luaL_error(L, "%s", why);
 	G *gp = hostcurg(ls);
 	if (host_yields(L, gp)) {
 		ls->yield = GOUT_GOSCHED;
 		return lua_yield(L, 0);
 	}
+	const char *why = host_nopark(L, ls);
+	if (why)
+		return luaL_error(L, "%s", why);
 	host_goschedstk(L, gp);
 	return 0;
 }

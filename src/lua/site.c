@@ -77,12 +77,12 @@ static bool describe(lua_State *L, char *buf, size_t size)
 	return true;
 }
 
-uint32_t site_of(lua_State *L, struct lstate *ls)
+uint32_t site_of(lua_State *L, struct lstate *ls, const struct callsite *cs)
 {
 	char buf[LUA_IDSIZE + 16];
-	uintptr_t key[3] = {0, 0, 0};
-	bool bykey = vm_callsite(L, key);
-	if (bykey && memcmp(key, ls->lastkey, sizeof key) == 0)
+	const uintptr_t *key = cs->key;
+	bool bykey = key[0] != 0;
+	if (bykey && key[0] == ls->lastkey[0] && key[1] == ls->lastkey[1] && key[2] == ls->lastkey[2])
 		return ls->lastsite; /* a loop, most often */
 	if (!bykey && !describe(L, buf, sizeof buf))
 		return 0;
@@ -98,7 +98,7 @@ uint32_t site_of(lua_State *L, struct lstate *ls)
 	}
 	pthread_mutex_unlock(&table.lock);
 	if (bykey) {
-		memcpy(ls->lastkey, key, sizeof key);
+		memcpy(ls->lastkey, key, sizeof ls->lastkey);
 		ls->lastsite = i;
 	}
 	return i;

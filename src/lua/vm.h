@@ -30,13 +30,15 @@ enum { VM_BUSY = 0x60 };
 int vm_savehook(lua_State *L);
 void vm_restorehook(lua_State *L, int saved);
 
-/* Whether the running C function's caller uses its results.  Says true when it
- * cannot know. */
-bool vm_wantsresult(lua_State *L);
+/* The call of the running C function. */
+struct callsite {
+	/* Names the place in Lua code, in three words that are cheap to get and the
+	 * same for each call from there; key[0] is 0 where that is not known. */
+	uintptr_t key[3];
+	/* Whether the caller uses the results; true where that is not known. */
+	bool wantsresult;
+};
 
-/* Names the place in Lua code that called the running C function, in three words
- * that are cheap to get and the same for each call from there.  false when it
- * cannot. */
-bool vm_callsite(lua_State *L, uintptr_t key[3]);
+struct callsite vm_callsite(lua_State *L);
 
 #endif

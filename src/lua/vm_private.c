@@ -60,31 +60,25 @@ static const BCIns *callerpc(lua_State *L)
 	return NULL;
 }
 
-bool vm_wantsresult(lua_State *L)
+struct callsite vm_callsite(lua_State *L)
 {
+	struct callsite cs = {{0, 0, 0}, true};
 	const BCIns *pc = callerpc(L);
 	if (!pc)
-		return true;
+		return cs;
 	BCOp op = bc_op(pc[-1]);
-	return !((op == BC_CALL || op == BC_CALLM) && bc_b(pc[-1]) == 1);
-}
-
-bool vm_callsite(lua_State *L, uintptr_t key[3])
-{
-	const BCIns *pc = callerpc(L);
-	if (!pc)
-		return false;
+	cs.wantsresult = !((op == BC_CALL || op == BC_CALLM) && bc_b(pc[-1]) == 1);
 	cTValue *f = L->base - 1;
 	/* The calling function's frame: below the continuation for a stitched call. */
 	f = frame_islua(f) ? frame_prevl(f) : frame_prevd(f);
 	GCfunc *fn = frame_func(f);
 	if (!isluafunc(fn))
-		return false;
+		return cs;
 	/* A prototype's address may be used again after it was collected; then its
 	 * chunk name or its extent gives it away. */
 	GCproto *pt = funcproto(fn);
-	key[0] = (uintptr_t)pc;
-	key[1] = (uintptr_t)proto_chunkname(pt) ^ proto_chunkname(pt)->hash;
-	key[2] = ((uintptr_t)(uint32_t)pt->firstline << 32) ^ (uint32_t)pt->numline ^ pt->sizebc;
-	return true;
+	cs.key[0] = (uintptr_t)pc;
+	cs.key[1] = (uintptr_t)proto_chunkname(pt) ^ proto_chunkname(pt)->hash;
+	cs.key[2] = ((uintptr_t)(uint32_t)pt->firstline << 32) ^ (uint32_t)pt->numline ^ pt->sizebc;
+	return cs;
 }

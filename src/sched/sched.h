@@ -149,6 +149,8 @@ struct P {
 	struct cstackpool stacks;
 	uint64_t schedtick;
 	uint64_t polltick; /* cputicks at the last look at timers and network */
+	uint32_t lookin;   /* Gs to run before the tick counter is read again, */
+	uint32_t lookevery; /* and how many it was last time */
 	int64_t now;	   /* ns at that look */
 	int64_t polled;	   /* ns when the network was last polled */
 	struct timers *timers;	 /* park/timer.c */
