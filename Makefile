@@ -104,7 +104,7 @@ $(BUILD)/luapark: | $(EXE)
 
 # Running and installing ----------------------------------------------------------------------------------------------
 
-.PHONY: all run test test-c bench lint asan tsan stress soak install clean deps help
+.PHONY: all run test test-c bench lint asan tsan install clean deps help
 .PHONY: install-deps-test install-deps-lint install-deps-bench
 
 # The main job on an embedded default: a load generator against an HTTP server of our own.
