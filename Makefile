@@ -25,10 +25,12 @@ $(LUAJIT_OUT)/config.mk: deps/luajit.sh deps/luajit.lock deps/selftest.c deps/se
 # Compiling -----------------------------------------------------------------------------------------------------------
 
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes
-OPT      ?= -O2 -g
+OPT      ?= -O2 -g $(LTO)
+# 3 to 6 % of a spawn, a yield and a round trip. gcc's alone: clang's wants a linker plugin that Debian does not install.
+LTO      := $(if $(SAN),,$(if $(findstring Free Software,$(shell $(CC) --version)),-flto=auto))
 CFLAGS   += -std=gnu11 $(OPT) $(WARN) -fPIC -fexceptions -fvisibility=hidden -fno-strict-aliasing -pthread $(SANFLAGS)
 CPPFLAGS += -Isrc -I/usr/share/include/llhttp -MMD -MP
-LDFLAGS  += -pthread $(SANFLAGS)
+LDFLAGS  += -pthread $(SANFLAGS) $(LTO)
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -DLUAPARK_DEBUG_BUILD)
 
 ARCH     := $(shell $(CC) -dumpmachine)

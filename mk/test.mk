@@ -20,6 +20,9 @@ test-c: $(TEST_BIN)
 
 test: $(TEST_BIN)
 
+# The tests themselves are not for the link-time optimizer: they hold assembly, and wrap functions by name.
+TEST_CFLAGS = $(CFLAGS) $(if $(LTO),-fno-lto)
+
 # Who asks for one gets both.
 $(BUILD)/spec/c/test: $(TEST_OBJ) $(CORE_OBJ) | $(BUILD)/spec/c/test-small
 	$(V)$(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $^ -luv -lm
@@ -29,15 +32,15 @@ $(BUILD)/spec/c/test-small: $(SMALL_OBJ)
 
 $(BUILD)/spec/c/%.o: spec/c/%.c
 	$(V)mkdir -p $(@D)
-	$(V)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(V)$(CC) $(CPPFLAGS) $(TEST_CFLAGS) -c -o $@ $<
 
 $(BUILD)/spec/small/c/%.o: spec/c/%.c
 	$(V)mkdir -p $(@D)
-	$(V)$(CC) $(CPPFLAGS) $(SMALL) $(CFLAGS) -c -o $@ $<
+	$(V)$(CC) $(CPPFLAGS) $(SMALL) $(TEST_CFLAGS) -c -o $@ $<
 
 $(BUILD)/spec/small/core/%.o: src/%.c
 	$(V)mkdir -p $(@D)
-	$(V)$(CC) $(CPPFLAGS) $(SMALL) $(CFLAGS) -c -o $@ $<
+	$(V)$(CC) $(CPPFLAGS) $(SMALL) $(TEST_CFLAGS) -c -o $@ $<
 
 $(BUILD)/spec/small/core/%.o: src/%.S
 	$(V)mkdir -p $(@D)
