@@ -17,7 +17,7 @@
 
 int luaopen_luapark_core(lua_State *L);
 
-static const char *progname = "luapark";
+static const char progname[] = "luapark";
 
 static void print_usage(void)
 {
@@ -420,8 +420,6 @@ static int pmain(lua_State *L)
 int main(int argc, char **argv)
 {
 	struct mainargs a = {argv, argc, 1};
-	if (argv[0] && argv[0][0])
-		progname = "luapark";
 	lua_State *L = luaL_newstate();
 	if (L == NULL) {
 		message("cannot create state: not enough memory");
