@@ -165,6 +165,7 @@ static void unpark(G *gp)
 	gp->parkseq++;
 	gp->sel = 0;
 	if (gp->flags & GF_EVENT) {
+		lp_assert(gp->p->nevent > 0);
 		gp->flags &= (uint16_t)~GF_EVENT;
 		gp->p->nevent--;
 	}
@@ -258,6 +259,7 @@ static G *left(P *pp, G *gp, enum gout why)
 /* Runs gp until it leaves its stack.  Returns as left does.  On g0. */
 static G *execute(M *mp, P *pp, G *gp)
 {
+	lp_assert(gp->p == pp && mp->curg == NULL); /* a started G runs at home */
 	if (gp->stk == NULL && (gp->stk = cstackget(&pp->stacks)) == NULL)
 		throw("no C stack for a goroutine");
 	casgstatus(gp, Grunnable, Grunning);
