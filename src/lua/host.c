@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "lua/record.h"
 #include "lua/vm.h"
 #include "park/netpoll.h"
 #include "park/sudog.h"
@@ -75,110 +76,6 @@ static int traceback(lua_State *L)
 	return 1;
 }
 
-/* A G that has not run yet has its function and arguments in a record, found by
- * gp->wake: RECORD cells of a table that holds PAGE of them, A_RECORDS[page].
- * Such tables cost the collector much less than a small one for each G would;
- * and several of them less than a single large one, which would be copied as it
- * grew and traversed whole after each change.  Arguments that do not fit go into
- * a table of their own. */
-enum { RECORD = 5, PACKED = RECORD - 1, PAGE = 1024 };
-
-static int firstcell(uint32_t r)
-{
-	return (int)(r % PAGE * RECORD) + 1;
-}
-
-/* Records are handed out one after the other from the current page.  Gs start
- * in about the order in which they were made, so pages empty as a whole; an empty
- * one is given back to the collector. */
-static uint32_t recordget(struct lstate *ls)
-{
-	if (ls->bump == PAGE) {
-		ls->bump = 0;
-		if (ls->nfreepage > 0) {
-			ls->page = ls->freepage[--ls->nfreepage];
-		} else {
-			ls->page = ls->npage++;
-			ls->used = realloc(ls->used, ls->npage * sizeof *ls->used);
-			ls->freepage = realloc(ls->freepage, ls->npage * sizeof *ls->freepage);
-			if (!ls->used || !ls->freepage)
-				throw("out of memory");
-			ls->used[ls->page] = 0;
-		}
-	}
-	ls->used[ls->page]++;
-	return ls->page * PAGE + ls->bump++;
-}
-
-/* Pops the function and n arguments on top of L into a new record. */
-static uint32_t record(lua_State *L, struct lstate *ls, int n, int records)
-{
-	if (n > PACKED) { /* {args...} is the one argument */
-		lua_createtable(L, n, 0);
-		lua_insert(L, -n - 1);
-		for (int i = n; i > 0; i--)
-			lua_rawseti(L, -i - 1, i);
-		n = 1;
-	}
-	uint32_t r = recordget(ls), page = r / PAGE + 1;
-	lua_rawgeti(L, records, (int)page);
-	if (lp_unlikely(lua_isnil(L, -1))) {
-		lua_pop(L, 1);
-		lua_createtable(L, PAGE * RECORD + 1, 0);
-		lua_pushvalue(L, -1);
-		lua_rawseti(L, records, (int)page);
-	}
-	lua_insert(L, -n - 2);
-	for (int i = n; i >= 0; i--)
-		lua_rawseti(L, -i - 2, firstcell(r) + i);
-	lua_pop(L, 1);
-	return r;
-}
-
-/* Frees a record with a function and n arguments. */
-static void recordput(struct lstate *ls, uint32_t r, int n)
-{
-	lua_State *A = ls->anchor;
-	int cells = n > PACKED ? 2 : n + 1;
-	lua_rawgeti(A, A_RECORDS, (int)(r / PAGE) + 1);
-	for (int i = 0; i < cells; i++) {
-		lua_pushnil(A);
-		lua_rawseti(A, -2, firstcell(r) + i);
-	}
-	lua_pop(A, 1);
-	uint32_t page = r / PAGE;
-	if (--ls->used[page] > 0)
-		return;
-	if (page == ls->page) {
-		ls->bump = 0;
-		return;
-	}
-	lua_pushnil(A);
-	lua_rawseti(A, A_RECORDS, (int)page + 1);
-	ls->freepage[ls->nfreepage++] = page;
-}
-
-/* Moves the function and n arguments of a record, which it frees, to co. */
-static void unrecord(struct lstate *ls, uint32_t r, lua_State *co, int n)
-{
-	lua_State *A = ls->anchor;
-	int cells = n > PACKED ? 2 : n + 1;
-	lua_rawgeti(A, A_RECORDS, (int)(r / PAGE) + 1);
-	int page = lua_gettop(A);
-	for (int i = 0; i < cells; i++)
-		lua_rawgeti(A, page, firstcell(r) + i);
-	if (n > PACKED) {
-		if (!lua_checkstack(co, n + 3) || !lua_checkstack(A, n))
-			throw("too many arguments for a goroutine");
-		for (int i = 1; i <= n; i++)
-			lua_rawgeti(A, page + 2, i);
-		lua_remove(A, page + 2);
-	}
-	lua_xmove(A, co, n + 1);
-	lua_pop(A, 1);
-	recordput(ls, r, n);
-}
-
 G *host_newg(lua_State *L, struct lstate *ls, int n, int records, const struct callsite *cs)
 {
 	P *pp = ls->pp;
@@ -197,7 +94,7 @@ G *host_newg(lua_State *L, struct lstate *ls, int n, int records, const struct c
 		lua_xmove(L, co, n + 1);
 		endcall(gp, co, n);
 	} else {
-		gp->wake = (int32_t)record(L, ls, n, records);
+		gp->wake = (int32_t)record_put(L, ls, n, records);
 		gp->nval = (uint32_t)n;
 	}
 	newproc(pp, gp, site_of(L, ls, cs));
@@ -237,7 +134,7 @@ static lua_State *startg(struct lstate *ls, G *gp)
 	}
 	int n = (int)gp->nval;
 	begincall(gp->L);
-	unrecord(ls, (uint32_t)gp->wake, gp->L, n);
+	record_take(ls, (uint32_t)gp->wake, gp->L, n);
 	endcall(gp, gp->L, n);
 	return gp->L;
 }
@@ -310,7 +207,7 @@ static bool gdead(G *gp)
 	if (co)
 		delanchor(ls, A_CO, gp->slot);
 	else /* killed before it ran */
-		recordput(ls, (uint32_t)gp->wake, (int)gp->nval);
+		record_free(ls, (uint32_t)gp->wake, (int)gp->nval);
 	return false;
 }
 
@@ -583,7 +480,7 @@ struct lstate *host_open(lua_State *L, P *pp)
 	vm_init();
 	struct lstate *ls = xcalloc(1, sizeof *ls);
 	ls->pp = pp;
-	ls->bump = PAGE;
+	record_init(ls);
 	ls->L = L;
 	ls->anchor = owncoroutine(L);
 	ls->service = owncoroutine(L);

@@ -19,7 +19,7 @@
 
 enum {
 	A_CO = 1,  /* slot -> its coroutine, once it runs */
-	A_RECORDS, /* functions and arguments of Gs that have not run (host.c) */
+	A_RECORDS, /* functions and arguments of Gs that have not run (record.c) */
 	A_HANDLE,  /* slot -> its handle, while it lives */
 	A_TEXT,	   /* slot -> the user's own wait reason */
 	A_PROXY,   /* slot -> what coroutine.running() says in it */
@@ -44,7 +44,7 @@ struct lstate {
 	enum mainend mainend;
 	bool script;  /* the executable: errors are reported as luajit does */
 	G *starting;		 /* gets its coroutine */
-	uint32_t page, bump;	 /* host.c: the page that records come from, and how many did */
+	uint32_t page, bump;	 /* record.c: the page that records come from, and how many did */
 	uint32_t npage, *used;	 /* by page: its records in use */
 	uint32_t nfreepage, *freepage; /* pages without a table */
 	struct loading *loading; /* modules being loaded: lib_require.c */
