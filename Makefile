@@ -133,7 +133,8 @@ deps:
 	@deps/install.sh build
 	@CC='$(CC)' deps/luajit.sh $(LUAJIT_OUT)
 
-install-deps-%:
+# A static pattern: make looks for no implicit rule where a target is phony.
+install-deps-test install-deps-lint install-deps-bench: install-deps-%:
 	@deps/install.sh $*
 
 install: all
