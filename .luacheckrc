@@ -11,5 +11,7 @@ local script = { "go", "chan", "gopark", "goready", "getg", "gosched", "luapark"
 files["lua"] = {}
 files["examples"] = { read_globals = script }
 files["bench"] = { read_globals = script }
+files["spec/corpus"] = { read_globals = script }
+files["spec/stress"] = { read_globals = script }
 files["spec/**/*_spec.lua"] = { std = "+busted" }
 files["spec/helper.lua"] = { std = "+busted" }

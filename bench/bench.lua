@@ -230,6 +230,96 @@ local function skynet(n)
   check(c:recv(), n * (n - 1) / 2)
 end
 
+-- Keeps this P busy until count goroutines that were spawned have said in the channel started that they run. So they
+-- run elsewhere, and stay there.
+local function awaitelsewhere(started, count)
+  local giveup = now() + 1
+  while luapark.gomaxprocs() > 1 and started:len() < count do
+    if now() > giveup then
+      fail("what was spawned did not start on another P")
+    end
+  end
+end
+
+local function partner(started, ping, pong, n)
+  started:send(true)
+  for _ = 1, n do
+    pong:send((ping:recv()))
+  end
+end
+
+-- The same as pingpong, with the partner on another P.
+local function remote_pingpong(n)
+  local started, ping, pong = chan(1), chan(), chan()
+  luapark.spawn(partner, started, ping, pong, n)
+  awaitelsewhere(started, 1)
+  local sum = 0
+  for i = 1, n do
+    ping:send(i)
+    sum = sum + pong:recv()
+  end
+  check(sum, n * (n + 1) / 2)
+end
+
+local function link(from, to, laps)
+  for _ = 1, laps do
+    to:send(from:recv() + 1)
+  end
+end
+
+local function remotelink(started, from, to, laps)
+  started:send(true)
+  link(from, to, laps)
+end
+
+-- A thousand goroutines in a ring, this one among them, hand a number round, each adding one; every second of them
+-- lives on another P. One operation is a hop.
+local function ring(n)
+  local laps = math.floor(n / 1000)
+  local started, first = chan(500), chan()
+  local last = first
+  for i = 1, 999 do
+    local to = chan()
+    if i % 2 == 1 then
+      luapark.spawn(remotelink, started, last, to, laps)
+    else
+      go(link, last, to, laps)
+    end
+    last = to
+  end
+  awaitelsewhere(started, 500)
+  local hops = 0
+  for _ = 1, laps do
+    first:send(hops + 1)
+    hops = last:recv()
+  end
+  check(hops, laps * 1000)
+end
+
+local function fib(n)
+  if n < 2 then
+    return n
+  end
+  return fib(n - 1) + fib(n - 2)
+end
+
+local function sendfib(c, n)
+  c:send(fib(n))
+end
+
+-- n goroutines compute fib(32) each, started by a plain go.
+local function parallel_fib(n)
+  local c = chan()
+  for _ = 1, n do
+    go(sendfib, c, 32)
+  end
+  local sum = 0
+  for _ = 1, n do
+    sum = sum + c:recv()
+  end
+  check(sum, n * 2178309)
+end
+
 -- What park leaves behind; out here so that it is in use while it is measured.
 local parked
 
@@ -262,6 +352,9 @@ local benchmarks = {
   select2_buffered = { function(n) select2(128, n) end, peroperation },
   mutex = { mutex, peroperation },
   skynet = { skynet, total, 1000000 },
+  remote_pingpong = { remote_pingpong, peroperation },
+  ring = { ring, peroperation, 200000 },
+  parallel_fib = { parallel_fib, total, 16 },
   parked_100k = { park, residentbytes, 100000 },
   parked_1m = { park, residentbytes, 1000000 },
 }

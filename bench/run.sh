@@ -34,6 +34,13 @@ mutex            1 -
 skynet           1 x1
 parked_100k      1 =700
 parked_1m        1 =700
+pingpong         2 x1
+fanin8           2 x1
+skynet           2 x1
+ring             2 x1
+remote_pingpong  2 x1
+parallel_fib     1 -
+parallel_fib     2 -
 '
 
 say() { echo "bench: $*" >&2; }

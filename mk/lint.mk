@@ -7,7 +7,7 @@ LINT      := $(BUILD)/lint
 LINT_C     = $(filter-out $(if $(filter 1,$(LUAJIT_PRIVATE)),,src/lua/vm_private.c),$(wildcard src/*/*.c src/*.c))
 LINT_TEST := $(wildcard spec/c/*.c deps/*.c)
 LINT_H    := $(wildcard src/*/*.h src/*.h spec/c/*.h)
-LINT_LUA  := $(wildcard lua/*/*.lua spec/*.lua spec/*/*.lua examples/*.lua bench/*.lua deps/*.lua)
+LINT_LUA  := $(wildcard lua/*/*.lua spec/*.lua spec/*/*.lua spec/*/*/*.lua examples/*.lua bench/*.lua deps/*.lua)
 LINT_SH   := $(wildcard .ci/run deps/*.sh bench/*.sh spec/*.sh spec/*/*.sh)
 
 # As the build has them, but for what belongs to a build: no dependency files, nothing that clang does not know.

@@ -20,6 +20,19 @@ test-c: $(TEST_BIN)
 
 test: $(TEST_BIN)
 
+# Half of the time under each; the same programs run for a minute without sanitizers in `make test`.
+STRESS_SECONDS ?= 600
+STRESS_HALF     = $(shell echo $$(($(STRESS_SECONDS) / 2)))
+
+.PHONY: stress
+
+## stress: ten minutes of the stress mode under ThreadSanitizer and AddressSanitizer
+stress:
+	@$(MAKE) --no-print-directory BUILD=build/tsan SAN=thread OPT='-O1 -g' all
+	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address,undefined OPT='-O1 -g' all
+	@BUILD=build/tsan STRESS_SECONDS=$(STRESS_HALF) spec/stress.sh
+	@BUILD=build/asan STRESS_SECONDS=$(STRESS_HALF) ASAN_OPTIONS=detect_leaks=0 spec/stress.sh
+
 # The tests themselves are not for the link-time optimizer: they hold assembly, and wrap functions by name.
 TEST_CFLAGS = $(CFLAGS) $(if $(LTO),-fno-lto)
 

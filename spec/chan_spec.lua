@@ -237,7 +237,7 @@ end)
 
 describe("any channel", function()
   it("carries nil, false and every other value", run(function()
-    local values = { n = 8, nil, false, true, 0, "", {}, print, 0 / 0 }
+    local values = { n = 8, nil, false, true, 0, "", chan(), print, 0 / 0 }
     for size = 0, 3 do
       local c = chan(size)
       go(function()
@@ -256,6 +256,57 @@ describe("any channel", function()
         assert.equal(1, c:len())
         assert.same({ n = 3, nil, true, true }, (function(...) return { n = select("#", ...), ... } end)(c:tryrecv()))
       end
+    end
+  end))
+
+  it("gives the receiver a copy of a table, whether anybody waits or not", run(function()
+    for size = 0, 1 do
+      local c = chan(size)
+      local t = { 1, nested = { "x" }, channel = c }
+      t.self, t.again = t, t.nested
+      go(function() c:send(t) end)
+      gosched()
+      t.nested[1] = "changed"
+      local got = c:recv()
+      assert.is_false(rawequal(t, got))
+      assert.equal("x", got.nested[1])
+      assert.is_true(rawequal(got, got.self) and rawequal(got.nested, got.again) and rawequal(c, got.channel))
+      got.nested[1] = "mine"
+      assert.equal("changed", t.nested[1])
+    end
+  end))
+
+  it("carries what every state has, Lua's own tables and functions, as it is", run(function()
+    local c = chan(1)
+    for _, v in ipairs { string, math, lp, print, string.rep, lp.chan } do
+      c:send(v)
+      assert.is_true(rawequal(v, c:recv()))
+      c:send { v }
+      assert.is_true(rawequal(v, c:recv()[1]))
+    end
+  end))
+
+  it("refuses what cannot go to another goroutine, at the caller's line, and nothing is sent", run(function()
+    local count = 0
+    local cases = {
+      { "cannot send value: captures 'count'", function() count = count + 1 end },
+      { "cannot send value.a.b", { a = { b = coroutine.create(print) } } },
+      { "cannot send value", newproxy() },
+      { "cannot send value", setmetatable({}, { __index = {} }) },
+    }
+    for _, case in ipairs(cases) do
+      local what = case[2]
+      local pattern = case[1]:gsub("captures.*", "")
+      for size = 0, 1 do
+        local c = chan(size)
+        helper.failshere(pattern, function() c:send(what) end)
+        helper.failshere(pattern, function() c:trysend(what) end)
+        assert.equal(0, c:len())
+      end
+      local c = chan(1)
+      helper.failshere(pattern, function() lp.select { { c, send = what } } end)
+      helper.failshere(pattern, function() lp.select { { chan(), send = what }, timeout = 0.01 } end)
+      assert.equal(0, c:len())
     end
   end))
 

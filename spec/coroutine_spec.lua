@@ -9,12 +9,13 @@ local go, gosched, chan = lp.go, lp.gosched, lp.chan
 
 -- What fn returns in another goroutine than the main one.
 local function ingoroutine(fn)
-  local c = chan()
+  local done, r = chan(), nil
   go(function()
     local function pack(...) return { n = select("#", ...), ... } end
-    c:send(pack(pcall(fn)))
+    r = pack(pcall(fn)) -- coroutines, for one, do not go through channels
+    done:close()
   end)
-  local r = c:recv()
+  done:recv()
   if not r[1] then
     error(r[2], 0)
   end

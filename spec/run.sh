@@ -3,9 +3,11 @@
 # spec/run.sh [PART...] -- runs the tests of what is built, and counts.
 #
 #   c         the core's own tests, in C (spec/c)
+#   model     the protocol by which Ps sleep and wake, in Spin (spec/model)
 #   module    the specs in stock luajit, luapark a module
 #   exe       the same specs in the executable, busted being the main goroutine
 #   examples  each file of examples/ prints what its header says
+#   stress    the programs of spec/stress, for a minute (STRESS_SECONDS)
 #
 # All of them unless told. One line a part, and everything that a failed part said. Ends with "N passed, N failed";
 # exit status 1 if anything failed or a part found no test.
@@ -36,8 +38,16 @@ part_c() {
 	return "$status"
 }
 
+part_model() {
+	watched spec/model/model.sh
+}
+
 part_examples() {
 	watched spec/examples.sh
+}
+
+part_stress() {
+	watched spec/stress.sh
 }
 
 busted_in() {
@@ -65,7 +75,7 @@ count() {
 }
 
 total_passed=0 total_failed=0
-[ $# -gt 0 ] || set -- c module exe examples
+[ $# -gt 0 ] || set -- c model module exe examples stress
 for part; do
 	if ! declare -F "part_$part" >/dev/null; then
 		echo "spec/run.sh: no part is called '$part'" >&2

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lua/host.h"
+#include "lua/known.h"
 #include "main.h"
 
 int luaopen_luapark_core(lua_State *L);
@@ -75,12 +76,12 @@ static int docall(lua_State *L, int n)
 /* LUAPARK_DEBUG=leaks: the Gs that could only have waited for ever. */
 static void reportleaks(lua_State *L)
 {
-	const char *debug = getenv("LUAPARK_DEBUG");
-	if (!debug || !strstr(debug, "leaks") || sched.nlive == 0)
+	uint32_t n = gcount();
+	if (!scheddebug("leaks") || n == 0)
 		return;
 	host_pushstacks(L, p0.lua);
 	fflush(stdout);
-	fprintf(stderr, "left waiting for ever (%d):\n\n%s", (int)sched.nlive, lua_tostring(L, -1));
+	fprintf(stderr, "left waiting for ever (%d):\n\n%s", (int)n, lua_tostring(L, -1));
 	lua_pop(L, 1);
 }
 
@@ -112,6 +113,9 @@ int domain(lua_State *L, int n)
 }
 
 /* The options --------------------------------------------------------------- */
+
+/* ns: a goroutine that is in a C function does not keep a program from ending. */
+enum { PATIENCE = 300000000 };
 
 enum { F_INTERACTIVE = 1, F_VERSION = 2, F_OPTION = 4, F_NOENV = 8 };
 
@@ -350,15 +354,10 @@ static void setpaths(lua_State *L)
 	prependpath(L, "cpath", exe, cpath);
 }
 
-static int openluapark(lua_State *L)
+/* What scripts find without require. */
+static void setglobals(lua_State *L, const P *pp)
 {
 	static const char *const globals[] = {"go", "chan", "gopark", "goready", "getg", "gosched", NULL};
-	setpaths(L);
-	lua_getglobal(L, "package");
-	lua_getfield(L, -1, "preload");
-	lua_pushcfunction(L, luaopen_luapark_core);
-	lua_setfield(L, -2, "luapark.core");
-	lua_pop(L, 2);
 	lua_getglobal(L, "require");
 	lua_pushliteral(L, "luapark");
 	lua_call(L, 1, 1);
@@ -367,6 +366,41 @@ static int openluapark(lua_State *L)
 		lua_setglobal(L, *name);
 	}
 	lua_setglobal(L, "luapark");
+	known_globals(L, pp->lua, globals);
+	known_globals(L, pp->lua, (const char *const[]){"luapark", NULL});
+}
+
+static char **jitargs; /* the command line up to the script, for -j and -O */
+static int njitargs;
+
+/* Another P's state has been opened.  What the command line says of the JIT is for all of
+ * them. */
+static int opened(lua_State *L)
+{
+	setglobals(L, getm()->p);
+	for (int i = 1; i < njitargs; i++) {
+		const char *arg = jitargs[i] + 2;
+		char c = jitargs[i][1];
+		if ((c == 'e' || c == 'j' || c == 'l') && *arg == '\0')
+			arg = jitargs[++i];
+		if (c == 'j')
+			dojitcmd(L, arg);
+		else if (c == 'O')
+			dojitopt(L, arg);
+	}
+	return 0;
+}
+
+static int openluapark(lua_State *L)
+{
+	setpaths(L);
+	lua_getglobal(L, "package");
+	lua_getfield(L, -1, "preload");
+	lua_pushcfunction(L, luaopen_luapark_core);
+	lua_setfield(L, -2, "luapark.core");
+	lua_pop(L, 2);
+	setglobals(L, &p0);
+	state_onopen(opened);
 	return 0;
 }
 
@@ -397,6 +431,9 @@ static int pmain(lua_State *L)
 	if (report(L, lua_pcall(L, 0, 0, 0)))
 		return 0;
 	p0.lua->script = true;
+	sched.patience = PATIENCE;
+	jitargs = argv;
+	njitargs = script < a->argc ? script : a->argc;
 	createargtable(L, argv, a->argc, script);
 	if (!(flags & F_NOENV) && (a->status = handleluainit(L)) != 0)
 		return 0;
@@ -428,7 +465,13 @@ int main(int argc, char **argv)
 	signals_init();
 	int status = lua_cpcall(L, pmain, &a);
 	report(L, status);
-	lua_close(L);
-	signals_exit();
+	if (host_close()) {
+		lua_close(L);
+		signals_exit();
+	} else { /* a thread of ours is in a C function that does not return */
+		fflush(NULL);
+		signals_exit();
+		_exit(status ? EXIT_FAILURE : a.status);
+	}
 	return status ? EXIT_FAILURE : a.status;
 }

@@ -2,37 +2,23 @@
 /* signals.c - the executable's signals.
  *
  * SIGINT and SIGQUIT stop the scheduler: at once where it is asked for the next
- * goroutine, and by a hook where one computes (our LuaJIT looks for hooks in
- * compiled loops too).  The hook leaves for g0 and never comes back, so that no
+ * goroutine, and by a hook where one computes (lua/interrupt.c; our LuaJIT looks for hooks
+ * in compiled loops too).  The hook leaves for g0 and never comes back, so that no
  * pcall can hold it.  A second SIGINT kills.
  *
  * Handlers run on a stack of their own: that of a goroutine may just be full. */
-#include <lua.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "asm/cstack.h"
 #include "lua/host.h"
-#include "lua/vm.h"
 #include "main.h"
-
-static void stop(lua_State *L, lua_Debug *ar)
-{
-	(void)ar;
-	G *gp = hostcurg(p0.lua);
-	if (!gp || vm_busy(L)) /* the scheduler itself, or the VM in the middle of something: the next one */
-		return;
-	lua_sethook(L, NULL, 0, 0);
-	host_goschedstk(L, gp); /* for good */
-}
 
 static void onsignal(int sig)
 {
 	signal(SIGINT, SIG_DFL);
 	schedsignal(sig);
-	if (p0.lua)
-		lua_sethook(p0.lua->service, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 }
 
 /* A C stack that runs into its guard page is said in words; every other fault is

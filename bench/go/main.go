@@ -37,6 +37,9 @@ var benchmarks = map[string]benchmark{
 	"select2_buffered": {func(n int) { select2(128, n) }, perOperation, 0},
 	"mutex":            {mutex, perOperation, 0},
 	"skynet":           {skynet, total, 1_000_000},
+	"remote_pingpong":  {pingpong, perOperation, 0}, // Go decides where the partner runs
+	"ring":             {ring, perOperation, 200_000},
+	"parallel_fib":     {parallelFib, total, 16},
 	"parked_100k":      {park, residentBytes, 100_000},
 	"parked_1m":        {park, residentBytes, 1_000_000},
 }
@@ -294,6 +297,49 @@ func node(up chan int, first, leaves int) {
 		sum += <-c
 	}
 	up <- sum
+}
+
+// ring has a thousand goroutines, this one among them, hand a number round, each adding one. One operation is a hop.
+func ring(n int) {
+	laps := n / 1000
+	link := func(from <-chan int, to chan<- int) {
+		for range laps {
+			to <- <-from + 1
+		}
+	}
+	first := make(chan int)
+	last := first
+	for range 999 {
+		to := make(chan int)
+		go link(last, to)
+		last = to
+	}
+	hops := 0
+	for range laps {
+		first <- hops + 1
+		hops = <-last
+	}
+	check(hops, laps*1000)
+}
+
+func fib(n int) int {
+	if n < 2 {
+		return n
+	}
+	return fib(n-1) + fib(n-2)
+}
+
+// parallelFib has n goroutines compute fib(32) each.
+func parallelFib(n int) {
+	c := make(chan int)
+	for range n {
+		go func() { c <- fib(32) }()
+	}
+	sum := 0
+	for range n {
+		sum += <-c
+	}
+	check(sum, n*2178309)
 }
 
 // What park leaves behind; in a global so that it is in use while it is measured.

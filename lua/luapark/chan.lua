@@ -10,21 +10,29 @@
 --
 -- A channel is a table: its buffer in the array part, a ring c[1] to c[size] whose oldest item is at rx; its state in
 -- the fields. An operation that need not wait is plain Lua that the JIT compiles into its caller's loop.
+--
+-- So it is while all who know it are on one P. When it first goes to another, its state moves into a struct hchan
+-- (src/lua/share.c does it), and this table becomes a handle: its metatable is Shared, c[HCHAN] the object. Methods look
+-- at the metatable; what a waiter finds when it wakes tells it by `done` in which world it was woken.
 
 local newtable = require "table.new"
 local core = require "luapark.core"
 local rt = require "luapark.rt"
 local waitq = require "luapark.waitq"
+local share = require "luapark.share"
+local carry = require("luapark.carry").carry
 
-local gslot, index, ready = rt.sudogs.g, rt.sudogs.index, rt.ready
-local elem, take, free = waitq.elem, waitq.take, waitq.free
+local gslot, index, done, ready = rt.sudogs.g, rt.sudogs.index, rt.sudogs.done, rt.ready
+local elem, base, take, free = waitq.elem, rt.base, waitq.take, waitq.free
 local enqueue, dequeue, leave = waitq.enqueue, waitq.dequeue, waitq.leave
-local park, view = core.park, rt.view
+local park, view, VAL = core.park, rt.view, waitq.VAL
 local RECV, SEND = core.reason.CHANRECV, core.reason.CHANSEND
 local getmetatable, setmetatable, type, error, floor = getmetatable, setmetatable, type, error, math.floor
 
 local Chan = {}
 Chan.__index = Chan
+
+local Shared = { __index = Chan } -- the metatable of shared ones
 
 local SIZE = 1 -- of the buffer
 local N = 2 -- how many it holds
@@ -32,15 +40,18 @@ local RX = 3 -- where the oldest is, from 1
 local RQ, SQ = 4, 5 -- the lines of waiting receivers and senders
 local SHUT = 6 -- whether it is closed
 local BUF = 6
+local HCHAN = 1 -- of a shared one
 
 -- What the waker of a parked channel operation says.
 local DONE, CLOSED = 1, -1
 
-local function check(c, method)
-  if getmetatable(c) ~= Chan then
+-- For a method whose self is no channel at home: it is shared, or no channel at all.
+local function checkshared(c, method)
+  if getmetatable(c) ~= Shared then
     error(("calling '%s' on bad self (channel expected, got %s; call it with a colon, c:%s)"):format(
       method, type(c), method), 3)
   end
+  return c[HCHAN]
 end
 
 -- chan([capacity]) -> channel
@@ -65,7 +76,7 @@ local function put(c, v)
   if c[RQ] ~= 0 then
     local s = dequeue(c, RQ)
     if s ~= 0 then
-      elem[s] = v
+      elem[s - base] = v
       ready(gslot[s], index[s] == 0 and DONE or index[s])
       return true
     end
@@ -92,8 +103,8 @@ local function get(c)
     if c[SQ] ~= 0 then
       local s = dequeue(c, SQ)
       if s ~= 0 then -- the buffer is full: the sender's value goes to the place that v leaves, now the last
-        c[BUF + rx] = elem[s]
-        elem[s] = false
+        c[BUF + rx] = elem[s - base]
+        elem[s - base] = false
         c[RX] = rx < c[SIZE] and rx + 1 or 1
         ready(gslot[s], index[s] == 0 and DONE or index[s])
         return true, v
@@ -107,8 +118,8 @@ local function get(c)
   if c[SQ] ~= 0 then
     local s = dequeue(c, SQ)
     if s ~= 0 then
-      local v = elem[s]
-      elem[s] = false
+      local v = elem[s - base]
+      elem[s - base] = false
       ready(gslot[s], index[s] == 0 and DONE or index[s])
       return true, v
     end
@@ -121,14 +132,14 @@ end
 
 local function refused(c, line, s, why)
   leave(c, line, s)
-  elem[s] = false
+  elem[s - base] = false
   free(s)
   error(why, 3)
 end
 
 local function parksend(c, v)
   local s = take(2)
-  elem[s] = v
+  elem[s - base] = v
   enqueue(c, SQ, s)
   view.reason = SEND
   view.sel = s
@@ -137,7 +148,10 @@ local function parksend(c, v)
     refused(c, SQ, s, why)
   end
   local wake = view.wake
-  elem[s] = false
+  elem[s - base] = false
+  if done[s] == VAL then
+    share.drop(s)
+  end
   free(s)
   if wake == CLOSED then
     error("send on closed channel", 2)
@@ -153,8 +167,11 @@ local function parkrecv(c)
   if why then
     refused(c, RQ, s, why)
   end
-  local wake, v = view.wake, elem[s]
-  elem[s] = false
+  local wake, v = view.wake, elem[s - base]
+  elem[s - base] = false
+  if done[s] == VAL and wake ~= CLOSED then
+    return share.get(s), true
+  end
   free(s)
   if wake == CLOSED then
     return nil, false
@@ -166,7 +183,13 @@ end
 
 -- Parks until a receiver takes v or the buffer has room. An error on a closed channel.
 function Chan:send(v)
-  check(self, "send")
+  if getmetatable(self) ~= Chan then
+    return share.send(checkshared(self, "send"), v)
+  end
+  local t = type(v)
+  if t ~= "number" and t ~= "string" and t ~= "boolean" and t ~= "nil" then
+    v = carry(v, 2)
+  end
   if self[SHUT] then
     error("send on closed channel", 2)
   end
@@ -177,7 +200,9 @@ end
 
 -- Parks until there is a value: value, true; or nil, false once the channel is closed and empty.
 function Chan:recv()
-  check(self, "recv")
+  if getmetatable(self) ~= Chan then
+    return share.recv(checkshared(self, "recv"))
+  end
   local got, v = get(self)
   if got then
     return v, true
@@ -190,7 +215,13 @@ end
 
 -- Sends if that can be done at once: whether it was. Never parks.
 function Chan:trysend(v)
-  check(self, "trysend")
+  if getmetatable(self) ~= Chan then
+    return share.trysend(checkshared(self, "trysend"), v)
+  end
+  local t = type(v)
+  if t ~= "number" and t ~= "string" and t ~= "boolean" and t ~= "nil" then
+    v = carry(v, 2)
+  end
   if self[SHUT] then
     error("send on closed channel", 2)
   end
@@ -199,7 +230,9 @@ end
 
 -- Receives if that can be done at once: value, ok, true; or nil, false, false. Never parks.
 function Chan:tryrecv()
-  check(self, "tryrecv")
+  if getmetatable(self) ~= Chan then
+    return share.tryrecv(checkshared(self, "tryrecv"))
+  end
   local got, v = get(self)
   if got then
     return v, true, true
@@ -209,7 +242,12 @@ end
 
 -- Closes: receivers get what is buffered and then nil, false; waiting senders an error. Never parks.
 function Chan:close()
-  check(self, "close")
+  if getmetatable(self) ~= Chan then
+    if not rt.chan_close(checkshared(self, "close")) then
+      error("close of closed channel", 2)
+    end
+    return
+  end
   if self[SHUT] then
     error("close of closed channel", 2)
   end
@@ -226,13 +264,17 @@ end
 
 -- How many values are buffered.
 function Chan:len()
-  check(self, "len")
+  if getmetatable(self) ~= Chan then
+    return rt.chan_len(checkshared(self, "len"))
+  end
   return self[N]
 end
 
 -- How many it can buffer.
 function Chan:cap()
-  check(self, "cap")
+  if getmetatable(self) ~= Chan then
+    return rt.chan_cap(checkshared(self, "cap"))
+  end
   return self[SIZE]
 end
 
@@ -243,12 +285,20 @@ function Chan:__call()
 end
 
 function Chan:__tostring()
-  return ("chan(%d) [%d%s]"):format(self[SIZE], self[N], self[SHUT] and ", closed" or "")
+  local closed = self[SHUT]
+  if getmetatable(self) ~= Chan then
+    closed = rt.chan_isclosed(self[HCHAN])
+  end
+  return ("chan(%d) [%d%s]"):format(self:cap(), self:len(), closed and ", closed" or "")
 end
+
+Shared.__call, Shared.__tostring = Chan.__call, Chan.__tostring
+share.class("chan", Chan, Shared)
 
 return {
   chan = chan,
   Chan = Chan,
+  Shared = Shared,
   put = put,
   get = get,
   SIZE = SIZE,
@@ -256,4 +306,5 @@ return {
   RQ = RQ,
   SQ = SQ,
   SHUT = SHUT,
+  HCHAN = HCHAN,
 }

@@ -15,10 +15,11 @@ local net = require "luapark.net"
 local sys, parser = core.net, core.http
 local now = rt.now
 local type, error, pairs, tostring, setmetatable, getmetatable = type, error, pairs, tostring, setmetatable, getmetatable
-local concat, pcall = table.concat, pcall
+local concat, pcall, max = table.concat, pcall, math.max
 
 local http = {}
 
+local FD = 2 -- of a connection: its socket (net.lua)
 local MAXIDLE = 100 -- connections kept for each address, as in Go's transport: what MaxIdleConns is there
 
 -- URLs -----------------------------------------------------------------------------------------------------------------
@@ -87,10 +88,11 @@ local function writechunks(conn, next, deadline)
       conn:close()
       error(piece, 0)
     end
-    conn.timeout = deadline and deadline - now()
-    if deadline and conn.timeout <= 0 then
+    local left = deadline and deadline - now()
+    if left and left <= 0 then
       return net.fail(sys.ETIMEDOUT)
     end
+    sys.settimeout(conn[FD], left)
     if piece == nil then
       return conn:write("0\r\n\r\n")
     elseif piece ~= "" then
@@ -104,7 +106,7 @@ end
 
 -- Reads one response: the parser holds it. -> true | nil, message, code
 local function readresponse(conn, ps, deadline)
-  local fd = conn.fd
+  local fd = conn[FD]
   while true do
     local ok, code, why = parser.parse(ps, fd)
     if ok then
@@ -124,7 +126,7 @@ end
 -- One exchange on a connection. -> response, may be used again | nil, message, code, whether it may be tried anew
 local function exchange(slot, head, body, nobody, deadline)
   local conn, ps = slot.conn, slot.parser
-  conn.timeout = deadline and deadline - now()
+  sys.settimeout(conn[FD], deadline and max(deadline - now(), 0))
   parser.expect(ps, nobody)
   local ok, message, code
   if type(body) == "function" then
@@ -172,7 +174,7 @@ local function takeidle(self, address)
   while list and #list > 0 do
     local slot = list[#list]
     list[#list] = nil
-    local s, code = sys.readany(slot.conn.fd, 1)
+    local s, code = sys.readany(slot.conn[FD], 1)
     if not s and code == sys.EAGAIN then
       return slot
     end
@@ -347,5 +349,7 @@ end
 function http.post(url, body, options)
   return default:post(url, body, options)
 end
+
+core.known("luapark.http", http)
 
 return http

@@ -17,11 +17,16 @@ local luapark = {
 
   -- goroutines
   go = core.go,
+  spawn = core.spawn,
   goready = core.goready,
   getg = core.getg,
   gosched = core.gosched,
   stack = core.stack,
   exit = core.exit,
+
+  -- processors
+  gomaxprocs = core.gomaxprocs,
+  numcpu = core.numcpu,
 
   -- channels
   chan = channel.chan,
@@ -35,15 +40,18 @@ local luapark = {
   -- sync
   waitgroup = sync.waitgroup,
   mutex = sync.mutex,
+  atomic = sync.atomic,
 }
 
 local error, type = error, type
-local parkerr, park = core.parkerr, core.gopark
+local parkerr, parkmsg, park, unpackmsg = core.parkerr, core.parkmsg, core.gopark, core.unpack
 
 local function result(...)
-  if (...) == parkerr then
-    local _, err, refused = ...
-    error(err, refused and 2 or 0) -- it cannot wait here, or unlockf's own error
+  local first, second, refused = ...
+  if first == parkerr then
+    error(second, refused and 2 or 0) -- it cannot wait here, or unlockf's own error
+  elseif first == parkmsg then
+    return unpackmsg(second) -- readied by another P
   end
   return ...
 end
@@ -61,12 +69,22 @@ function luapark.gopark(unlockf, lock, reason)
   return result(park(unlockf, lock, reason))
 end
 
+local function checkfunction(fn, name)
+  if type(fn) ~= "function" then
+    error(("bad argument #1 to '%s' (function expected, got %s)"):format(name, fn == nil and "no value" or type(fn)), 3)
+  end
+end
+
+-- portable(fn) -> true if fn may run on any P as it is; or false, and why not.
+function luapark.portable(fn)
+  checkfunction(fn, "portable")
+  return core.portable(fn)
+end
+
 -- run(fn, ...) -> fn's results. In the host: runs fn as the main goroutine until it has returned and nothing is alive; its
 -- error, an uncaught error of another goroutine or a deadlock is raised here. In a goroutine it is a plain call.
 function luapark.run(fn, ...)
-  if type(fn) ~= "function" then
-    error("bad argument #1 to 'run' (function expected, got " .. (fn == nil and "no value" or type(fn)) .. ")", 2)
-  end
+  checkfunction(fn, "run")
   if rt.view.cur ~= 0 then
     return fn(...)
   end
@@ -81,13 +99,14 @@ end
 
 -- How many goroutines live.
 function luapark.numgoroutine()
-  return rt.nlive[0]
+  return rt.gcount()
 end
 
 require "luapark.hooks"
 
 -- In the host's globals: what must know goroutines to be right. Everything else of Lua's own stays Lua's own.
 require = core.require -- luacheck: ignore (a global on purpose)
+print = core.print -- luacheck: ignore
 
 local status, proxystatus = coroutine.status, core.proxystatus
 coroutine.running = core.running -- luacheck: ignore
@@ -100,5 +119,16 @@ function coroutine.status(co) -- luacheck: ignore
   end
   return status(co) -- a tail call: its errors name the caller's line
 end
+math.randomseed = core.randomseed -- luacheck: ignore
+
+-- What crosses between states by name. After all replacements, and when all fields are there.
+core.standard(require, print, coroutine.running, coroutine.yield, coroutine.isyieldable, coroutine.status, debug.sethook,
+  debug.gethook, math.randomseed)
+core.known("luapark", luapark)
+core.known("luapark.chan.Chan", channel.Chan)
+core.known("luapark.sync.WaitGroup", sync.WaitGroup)
+core.known("luapark.sync.Mutex", sync.Mutex)
+core.known("luapark.sync.Atomic", sync.Atomic)
+core.known("luapark.sync.call", sync.call) -- what wg:go runs
 
 return luapark

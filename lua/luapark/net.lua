@@ -6,9 +6,14 @@
 -- code: "timeout", "closed", or the system's words; code is the errno's name. Misuse raises an error.
 --
 -- Every operation is the same loop: try, and if the system says "not now", park until the descriptor is ready.
+--
+-- A connection or listener is a handle of a C object (src/park/netfd.h). It may go to goroutines on other Ps, which may use
+-- it at the same time: one waits for reading (or in accept), one for writing, and others are told EBUSY. close, by
+-- whomever, ends the waits of all. The time-out is the connection's, as in Go: whoever sets it sets it for all.
 
 local core = require "luapark.core"
 local rt = require "luapark.rt"
+local share = require "luapark.share"
 
 local sys = core.net
 local view, now = rt.view, rt.now
@@ -17,6 +22,8 @@ local getmetatable, setmetatable, type, error, tostring, tonumber = getmetatable
 local concat, select, ipairs = table.concat, select, ipairs
 
 local AGAIN, READY, CLOSED = sys.EAGAIN, sys.READY, sys.CLOSED
+
+local FD = 2 -- of a handle: its socket, a reference (share.lua)
 
 local net = {}
 
@@ -44,9 +51,9 @@ local function typename(v)
   return v == nil and "no value" or type(v)
 end
 
--- Parks until fd is ready: nothing, or the code of what went wrong. deadline: on now()'s clock, or nil.
+-- Parks until fd is ready: nothing, or the code of what went wrong. deadline: on now()'s clock, or nil or false.
 local function await(fd, forwriting, deadline)
-  local seconds = deadline and deadline - now()
+  local seconds = deadline and deadline - now() or nil
   if seconds and seconds <= 0 then
     return sys.ETIMEDOUT
   end
@@ -68,6 +75,11 @@ local function deadlineof(timeout)
   return timeout and now() + timeout
 end
 
+-- The same of one on fd, which has found at its first try that it must wait; false: at no time.
+local function fddeadline(fd)
+  return deadlineof(sys.timeout(fd)) or false
+end
+
 local function checktimeout(s, fname)
   if s ~= nil and (type(s) ~= "number" or s ~= s or s < 0) then
     badarg(1, fname, "seconds or nil expected", type(s) == "number" and tostring(s) or typename(s), 1)
@@ -87,19 +99,22 @@ local function check(self, class, method)
   end
 end
 
-local function newconn(fd, timeout)
-  return setmetatable({ fd = fd, timeout = timeout }, Conn)
+local function newconn(fd)
+  return setmetatable({ false, fd }, Conn)
 end
 
 -- Tries op(fd, arg) until it succeeds or fails for good.
 local function reading(self, op, arg)
-  local fd, deadline = self.fd, deadlineof(self.timeout)
+  local fd, deadline = self[FD], nil
   while true do
     local s, code = op(fd, arg)
     if s then
       return s
     end
     if code == AGAIN then
+      if deadline == nil then
+        deadline = fddeadline(fd)
+      end
       code = await(fd, false, deadline)
     end
     if code then
@@ -168,7 +183,7 @@ function Conn:write(...)
     end
     s = concat({ ... })
   end
-  local fd, deadline = self.fd, deadlineof(self.timeout)
+  local fd, deadline = self[FD], nil
   local len, from = #s, 1
   while true do
     local n, code = sys.write(fd, s, from)
@@ -178,6 +193,9 @@ function Conn:write(...)
         return len
       end
     elseif code == AGAIN then
+      if deadline == nil then
+        deadline = fddeadline(fd)
+      end
       code = await(fd, true, deadline)
     end
     if code then
@@ -190,24 +208,24 @@ end
 -- LuaSocket's names.
 Conn.send, Conn.receive = Conn.write, Conn.read
 
--- How long one operation may take, in seconds; nil: for ever.
+-- How long one operation may take, in seconds; nil: for ever. For all operations on it that start later, whoever does them.
 function Conn:settimeout(s)
   check(self, Conn, "settimeout")
-  self.timeout = checktimeout(s, "settimeout")
+  sys.settimeout(self[FD], checktimeout(s, "settimeout"))
   return true
 end
 
 -- Closes; who waits in read or write gets nil, "closed". May be called again.
 function Conn:close()
   check(self, Conn, "close")
-  sys.close(self.fd)
+  sys.close(self[FD])
   return true
 end
 
 -- Tells the peer that nothing more will come; reading goes on.
 function Conn:closewrite()
   check(self, Conn, "closewrite")
-  local ok, code = sys.shutdown(self.fd)
+  local ok, code = sys.shutdown(self[FD])
   if not ok then
     return fail(code)
   end
@@ -217,7 +235,7 @@ end
 -- Whether small writes go out at once (they do, unless turned off).
 function Conn:setnodelay(on)
   check(self, Conn, "setnodelay")
-  local ok, code = sys.nodelay(self.fd, on)
+  local ok, code = sys.nodelay(self[FD], on)
   if not ok then
     return fail(code)
   end
@@ -225,7 +243,7 @@ function Conn:setnodelay(on)
 end
 
 local function address(self, peer)
-  local s, code = sys.address(self.fd, peer)
+  local s, code = sys.address(self[FD], peer)
   if not s then
     return fail(code)
   end
@@ -251,16 +269,20 @@ end
 local Listener = {}
 Listener.__index = Listener
 
--- The next connection. Parks. After close: nil, "closed".
+-- The next connection. Parks. After close: nil, "closed". One goroutine waits in it; to spread connections over Ps, have a
+-- listener for each (reuseport), or hand out what one has accepted.
 function Listener:accept()
   check(self, Listener, "accept")
-  local fd, deadline = self.fd, deadlineof(self.timeout)
+  local fd, deadline = self[FD], nil
   while true do
     local conn, code = sys.accept(fd)
     if conn then
       return newconn(conn)
     end
     if code == AGAIN then
+      if deadline == nil then
+        deadline = fddeadline(fd)
+      end
       code = await(fd, false, deadline)
     end
     if code then
@@ -272,7 +294,7 @@ end
 -- How long accept may take, in seconds; nil: for ever.
 function Listener:settimeout(s)
   check(self, Listener, "settimeout")
-  self.timeout = checktimeout(s, "settimeout")
+  sys.settimeout(self[FD], checktimeout(s, "settimeout"))
   return true
 end
 
@@ -284,7 +306,7 @@ end
 
 function Listener:close()
   check(self, Listener, "close")
-  sys.close(self.fd)
+  sys.close(self[FD])
   return true
 end
 
@@ -428,13 +450,20 @@ function net.listen(network, address_, options)
     local fd
     fd, code = sys.listen(list[i], options.backlog, options.reuseport)
     if fd then
-      return setmetatable({ fd = fd }, Listener)
+      return setmetatable({ false, fd }, Listener)
     end
   end
   return fail(code)
 end
 
+share.class("conn", Conn, Conn)
+share.class("listener", Listener, Listener)
+
 net.newconn = newconn
 net.Conn = Conn
+
+core.known("luapark.net", net)
+core.known("luapark.net.Conn", Conn)
+core.known("luapark.net.Listener", Listener)
 
 return net

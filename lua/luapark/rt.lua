@@ -6,9 +6,9 @@
 -- and writes the scheduler's structures here, and enters C by core.park only to park. None of the functions below ever
 -- parks, switches or enters Lua: they may be called from a trace.
 --
--- The layouts are those of struct pview (src/sched/sched.h) and struct sudogs (src/park/sudog.h). Numbers that are
--- unsigned there are int32_t here: none reaches 2^31, and the JIT keeps an int32_t an integer, where it makes a uint32_t
--- a double.
+-- The layouts are those of struct pview (src/sched/sched.h), struct sudogs (src/park/sudog.h) and struct val
+-- (src/park/val.h). Numbers that are unsigned there are int32_t here: none reaches 2^31, and the JIT keeps an int32_t an
+-- integer, where it makes a uint32_t a double.
 
 local ffi = require "ffi"
 local core = require "luapark.core"
@@ -17,17 +17,53 @@ local core = require "luapark.core"
 pcall(ffi.cdef, [[
 struct luapark_view { int32_t cur, sudogfree, wake, reason, sel; };
 struct luapark_sudogs { int32_t *next, *prev, *g, *own, *index, *done; };
+struct luapark_valstr { size_t len; char data[1]; };
+struct luapark_selcase { void *c; int32_t s, sends; };
+struct luapark_val { int32_t tag, unused; union { double n; struct luapark_valstr *s; } u; };
 ]])
 
 local address = core.address
 
+local function fn(name, type)
+  return ffi.cast(type, address[name])
+end
+
 return {
   view = ffi.cast("struct luapark_view *", address.view), -- of this state's P
   sudogs = ffi.cast("struct luapark_sudogs *", address.sudogs),
+  base = core.sudogbase, -- this P's sudogs are counted from there
+  vals = ffi.cast("struct luapark_val *", address.vals), -- by sudog: what it brings or gets, in shared lines
   hookmask = ffi.cast("uint8_t *", address.hookmask), -- LuaJIT's: what it is in the middle of
-  nlive = ffi.cast("uint32_t *", address.nlive),
+
+  gcount = fn("gcount", "int32_t (*)(void)"), -- goroutines that live, on all Ps
   -- ready(slot, wake): the waiting G runs next, and its park returns wake
-  ready = ffi.cast("void (*)(int32_t, int32_t)", address.ready),
-  sudogrefill = ffi.cast("bool (*)(struct luapark_view *)", address.sudogrefill),
-  now = ffi.cast("double (*)(void)", address.now),
+  ready = fn("ready", "void (*)(int32_t, int32_t)"),
+  sudogrefill = fn("sudogrefill", "bool (*)(struct luapark_view *)"),
+  now = fn("now", "double (*)(void)"),
+
+  -- Shared objects. Results of send and recv: BLOCK, DONE, CLOSED.
+  decide = fn("decide", "bool (*)(int32_t)"),
+  valfree = fn("valfree", "void (*)(struct luapark_val *)"),
+  valstring = fn("valstring", "void (*)(struct luapark_val *, const char *, size_t)"),
+  chan_sendnum = fn("chan_sendnum", "int32_t (*)(void *, double)"),
+  chan_send = fn("chan_send", "int32_t (*)(void *, struct luapark_val *, int32_t)"),
+  chan_recv = fn("chan_recv", "int32_t (*)(void *, struct luapark_val *, int32_t)"),
+  chan_ready = fn("chan_ready", "bool (*)(void *, bool)"),
+  chan_select = fn("chan_select", "int32_t (*)(struct luapark_selcase *, int32_t, int32_t)"),
+  chan_close = fn("chan_close", "bool (*)(void *)"),
+  chan_leave = fn("chan_leave", "void (*)(void *, bool, int32_t)"),
+  chan_len = fn("chan_len", "int32_t (*)(void *)"),
+  chan_cap = fn("chan_cap", "int32_t (*)(void *)"),
+  chan_isclosed = fn("chan_isclosed", "bool (*)(void *)"),
+  waitgroup_add = fn("waitgroup_add", "bool (*)(void *, double)"),
+  waitgroup_wait = fn("waitgroup_wait", "bool (*)(void *, int32_t)"),
+  waitgroup_leave = fn("waitgroup_leave", "void (*)(void *, int32_t)"),
+  mutex_lock = fn("mutex_lock", "bool (*)(void *, int32_t)"),
+  mutex_unlock = fn("mutex_unlock", "bool (*)(void *)"),
+  mutex_leave = fn("mutex_leave", "void (*)(void *, int32_t)"),
+  atomic_load = fn("atomic_load", "double (*)(void *)"),
+  atomic_store = fn("atomic_store", "void (*)(void *, double)"),
+  atomic_add = fn("atomic_add", "double (*)(void *, double)"),
+  atomic_swap = fn("atomic_swap", "double (*)(void *, double)"),
+  atomic_cas = fn("atomic_cas", "bool (*)(void *, double, double)"),
 }

@@ -6,17 +6,28 @@
 -- replaces the choice with probability 1/k, so one pass and no permutation). Otherwise a sudog goes into the line of
 -- every case, the first of them standing for all, and the goroutine parks; whoever dequeues one of them decides the
 -- wait. Afterwards the others are taken out of their lines.
+--
+-- Cases may be shared channels, whose lines are C's and whose waits are decided by compare-and-swap (waitq's SHARED): Go's
+-- selectDone. What looked ready there may be gone when it is tried; then all is looked at again. And our sudogs are put
+-- into the shared lines by one call (chan_select), which holds all their locks: it does a case that has become ready.
 
+local ffi = require "ffi"
 local core = require "luapark.core"
 local rt = require "luapark.rt"
 local waitq = require "luapark.waitq"
 local channel = require "luapark.chan"
+local share = require "luapark.share"
+local carry = require("luapark.carry").carry
 
-local index, own = rt.sudogs.index, rt.sudogs.own
-local elem, take, free, enqueue, leave = waitq.elem, waitq.take, waitq.free, waitq.enqueue, waitq.leave
-local Chan, put, get = channel.Chan, channel.put, channel.get
+local index, own, done, prev, vals = rt.sudogs.index, rt.sudogs.own, rt.sudogs.done, rt.sudogs.prev, rt.vals
+local elem, base, take, free, enqueue, leave = waitq.elem, rt.base, waitq.take, waitq.free, waitq.enqueue, waitq.leave
+local chansend, chanrecv, chanleave, chanready, chanselect = rt.chan_send, rt.chan_recv, rt.chan_leave,
+  rt.chan_ready, rt.chan_select
+local valfree = rt.valfree
+local Chan, Shared, put, get, HCHAN = channel.Chan, channel.Shared, channel.put, channel.get, channel.HCHAN
 local SIZE, N, RQ, SQ, SHUT = channel.SIZE, channel.N, channel.RQ, channel.SQ, channel.SHUT
 local park, view = waitq.park, rt.view
+local DONE, CLOSED, SHARED, VAL = share.DONE, share.CLOSED, waitq.SHARED, waitq.VAL
 local SELECT, NOCASES = core.reason.SELECT, core.reason.SELECTNOCASES
 local bit, getmetatable, type, error = require "bit", getmetatable, type, error
 local bxor, lshift, rshift, band = bit.bxor, bit.lshift, bit.rshift, bit.band
@@ -38,9 +49,15 @@ local function badcase(i, what)
   error(("bad argument #1 to 'select' (case %d: %s)"):format(i, what), 5)
 end
 
+local function ischan(c)
+  local mt = getmetatable(c)
+  return mt == Chan or mt == Shared
+end
+
 -- What a case is: its channel (nil: a nil channel, never ready), and whether it sends.
 local function decode(case, i)
-  if getmetatable(case) == Chan then
+  local mt = getmetatable(case)
+  if mt == Chan or mt == Shared then
     return case, false
   end
   if not case then
@@ -50,26 +67,68 @@ local function decode(case, i)
     badcase(i, "channel or {channel, send = value} expected, got " .. type(case))
   end
   local c = case[1]
-  if c and getmetatable(c) ~= Chan then
+  if c and not ischan(c) then
     badcase(i, "channel expected in {channel, send = value}, got " .. type(c))
   end
   return c or nil, true
 end
 
 local function isready(c, sends)
-  if sends then
+  if getmetatable(c) == Shared then
+    return chanready(c[HCHAN], sends)
+  elseif sends then
     return c[SHUT] or c[N] < c[SIZE] or c[RQ] ~= 0
   end
   return c[N] > 0 or c[SQ] ~= 0 or c[SHUT]
 end
 
+-- What case i sends, as the receiver shall see it.
+local function sent(case, level)
+  local v = case.send
+  local t = type(v)
+  if t == "number" or t == "string" or t == "boolean" or t == "nil" then
+    return v
+  end
+  return carry(v, level) -- a tail call: no level of its own
+end
+
+local function performshared(case, i, c, sends)
+  local s = waitq.takeany()
+  local r
+  if sends then
+    local why = share.set(s, case.send)
+    if why then
+      free(s)
+      error(why, 4)
+    end
+    r = chansend(c[HCHAN], vals[s], 0)
+    if r ~= DONE then
+      valfree(vals[s])
+    end
+  else
+    r = chanrecv(c[HCHAN], vals[s], 0)
+    if r == DONE then
+      return true, i, share.get(s), true
+    end
+  end
+  free(s)
+  if r == CLOSED and sends then
+    error("send on closed channel", 4)
+  elseif r == CLOSED then
+    return true, i, nil, false
+  end
+  return r == DONE, i
+end
+
 -- Does case i, which looked ready. It may turn out not to be: the line may hold only waiters that are decided.
 local function perform(case, i, c, sends)
-  if sends then
+  if getmetatable(c) == Shared then
+    return performshared(case, i, c, sends)
+  elseif sends then
     if c[SHUT] then
       error("send on closed channel", 4)
     end
-    return put(c, case.send), i
+    return put(c, sent(case, 4)), i
   end
   local got, v = get(c)
   if got then
@@ -95,7 +154,7 @@ local function try(cases, n)
   end
   local did, i, v, ok = perform(cases[chosen], chosen, chosenc, chosensends)
   if not did then
-    return try(cases, n) -- its line is clean now
+    return try(cases, n) -- its line is clean now; or somebody on another P was faster
   end
   return true, i, v, ok
 end
@@ -104,50 +163,140 @@ end
 local sibling = {} -- the next of the same select
 local channels, lines = {}, {} -- whose line it stands in, and which
 
--- Puts a sudog into every case's line; returns the first.
-local function enlist(cases, n)
-  local first, last
-  for i = 1, n do
-    local c, sends = decode(cases[i], i)
-    if c then
-      local s = take(3)
-      local line = sends and SQ or RQ
-      index[s] = i
-      if first then
-        own[s] = first
-        sibling[last] = s
-      else
-        first = s
-      end
-      last = s
-      channels[s], lines[s] = c, line
-      if sends then
-        elem[s] = cases[i].send
-      end
-      enqueue(c, line, s)
-    end
-  end
-  return first
+-- Forgets s, which stands in no line any more.
+local function release(s)
+  elem[s - base] = false
+  channels[s - base] = false
+  sibling[s - base] = false
 end
 
 -- Takes the sudogs out again. -> whether the winning case received, and what
 local function delist(first, winner)
+  local byval = first and done[first] == VAL
   local s, received, v = first, false, nil
   while s do
-    local line = lines[s]
+    local c, line = channels[s - base], lines[s - base]
+    local next = sibling[s - base]
+    local home = elem[s - base]
+    release(s)
     if index[s] == winner then
-      received, v = line == RQ, elem[s]
+      received, v = line == RQ, home
+    elseif getmetatable(c) == Shared then
+      chanleave(c[HCHAN], line == SQ, s)
     else
-      leave(channels[s], line, s)
+      leave(c, line, s)
     end
-    elem[s] = false
-    channels[s] = false
-    local next = sibling[s]
-    sibling[s] = false
-    free(s)
-    s = next
+    if byval and received and index[s] == winner then
+      v = share.get(s)
+    else
+      if getmetatable(c) == Shared then
+        valfree(vals[s])
+      end
+      free(s)
+    end
+    s = next or nil
   end
   return received, v
+end
+
+-- Takes a sudog for every case. -> the first, and how many are of shared channels
+local function takeall(cases, n)
+  local first, last
+  local nshared = 0
+  for i = 1, n do
+    local c, sends = decode(cases[i], i)
+    if c then
+      local s = take(4)
+      index[s] = i
+      prev[s] = 0 -- in no line yet
+      channels[s - base], lines[s - base], sibling[s - base] = c, sends and SQ or RQ, false
+      if first then
+        own[s] = first
+        sibling[last - base] = s
+      else
+        first = s
+      end
+      last = s
+      if getmetatable(c) == Shared then
+        nshared = nshared + 1
+      end
+    end
+  end
+  return first, nshared
+end
+
+local selcases, capacity = nil, 0 -- for chan_select; only in use where nobody else can run
+
+-- Puts the sudogs of shared cases into their lines, or does one that is ready: its number, negative if it is closed; or 0.
+local function enlistshared(first, nshared)
+  if nshared > capacity then
+    capacity = nshared * 2
+    selcases = ffi.new("struct luapark_selcase[?]", capacity)
+  end
+  done[first] = SHARED
+  local k, s = 0, first
+  while s do
+    local c = channels[s - base]
+    if getmetatable(c) == Shared then
+      local case = selcases[k]
+      case.c, case.s, case.sends = c[HCHAN], s, lines[s - base] == SQ and 1 or 0
+      k = k + 1
+    end
+    s = sibling[s - base] or nil
+  end
+  local r = chanselect(selcases, k, random(0x3fffffff) + 1)
+  if r == 0 then
+    return 0
+  end
+  local i = index[selcases[(r < 0 and -r or r) - 1].s]
+  return r < 0 and -i or i
+end
+
+-- Puts a sudog into every case's line. -> the first, and the case that was done instead (as enlistshared). Or nil if one has
+-- become ready at home.
+local function enlist(cases, n)
+  local first, nshared = takeall(cases, n)
+  local s = first
+  while s do -- what is sent, before anybody can see it
+    if lines[s - base] == SQ then
+      local v = cases[index[s]].send
+      if getmetatable(channels[s - base]) == Shared then
+        local why = share.set(s, v)
+        if why then
+          delist(first, 0)
+          error(why, 3)
+        end
+      else
+        elem[s - base] = sent(cases[index[s]], 3)
+      end
+    end
+    s = sibling[s - base] or nil
+  end
+  s = first
+  while s do -- a finalizer may have run meanwhile, and used a channel
+    local c = channels[s - base]
+    if getmetatable(c) == Chan and isready(c, lines[s - base] == SQ) then
+      delist(first, 0)
+      return nil
+    end
+    s = sibling[s - base] or nil
+  end
+  if nshared > 0 then
+    local i = enlistshared(first, nshared)
+    if i ~= 0 then
+      done[first] = VAL
+      return first, i
+    end
+  end
+  s = first
+  while s do
+    local c = channels[s - base]
+    if getmetatable(c) == Chan then
+      enqueue(c, lines[s - base], s)
+    end
+    s = sibling[s - base] or nil
+  end
+  return first, 0
 end
 
 local function seconds(t)
@@ -161,7 +310,7 @@ end
 -- -> the chosen case's index, and for a receive the value and whether it was sent; or "timeout" or "default".
 -- Parks unless a case can proceed or there is a default. The table may be used again.
 local function select(cases)
-  if type(cases) ~= "table" or getmetatable(cases) == Chan then
+  if type(cases) ~= "table" or ischan(cases) then
     error("bad argument #1 to 'select' (table of cases expected, got " ..
       (type(cases) == "table" and "a channel" or type(cases)) .. ")", 2)
   end
@@ -177,12 +326,20 @@ local function select(cases)
   if timeout and timeout <= 0 then
     return "timeout"
   end
-  local first = enlist(cases, n)
-  local why = park(first and SELECT or NOCASES, first or 0, timeout)
-  local wake = view.wake
+  local why = core.nopark()
   if why then
-    delist(first, 0)
     error(why, 2)
+  end
+  local first, wake = enlist(cases, n)
+  if not wake then
+    return select(cases)
+  elseif wake == 0 then
+    why = park(first and SELECT or NOCASES, first or 0, timeout)
+    wake = view.wake
+    if why then
+      delist(first, 0)
+      error(why, 2)
+    end
   end
   local winner = wake < 0 and -wake or wake
   local received, value = delist(first, winner)

@@ -2,8 +2,9 @@
 
 -- waitq: lines of waiting goroutines, for channels, select and everything in sync.
 --
--- A line is a field of some table: the index of its first sudog, or 0. The sudogs are linked in a circle, so the last
--- is the first one's prev. Values that travel with a waiter are kept in `elem`, by sudog.
+-- A line at home is a field of some table: the index of its first sudog, or 0. The sudogs are linked in a circle, so the
+-- last is the first one's prev. Values that travel with a waiter are kept in `elem`, by sudog. (A line that several Ps share
+-- is kept by src/park/sudog.c, in the same memory.)
 --
 -- The protocol, for whoever waits:
 --   s = take(); ...; enqueue(t, field, s); why = park(reason, own); wake = view.wake
@@ -15,7 +16,7 @@
 local core = require "luapark.core"
 local rt = require "luapark.rt"
 
-local view, hookmask, sudogrefill = rt.view, rt.hookmask, rt.sudogrefill
+local view, hookmask, sudogrefill, decide = rt.view, rt.hookmask, rt.sudogrefill, rt.decide
 local next, prev, gslot, own, index, done = rt.sudogs.next, rt.sudogs.prev, rt.sudogs.g, rt.sudogs.own, rt.sudogs.index,
   rt.sudogs.done
 local band = require("bit").band
@@ -24,9 +25,13 @@ local cpark, cparkfor = core.park, core.parkfor
 
 local waitq = {}
 
--- sudog -> the value it brings (a sender's) or was given (a receiver's); false when it has none. Never nil for long:
+-- `done` of the sudog that stands for a wait.
+local NO, YES, SHARED, VAL = 0, 1, 2, 3 -- enum sudogdone
+waitq.SHARED, waitq.VAL = SHARED, VAL
+
+-- sudog - base -> the value it brings (a sender's) or was given (a receiver's); false when it has none. Never nil for long:
 -- with holes the table would be a hash, and each access ten times the work.
-local elem = {}
+local elem, base = {}, rt.base
 waitq.elem = elem
 
 -- Makes new sudogs: the head of the free list.
@@ -36,7 +41,7 @@ local function refill()
   end
   local s = view.sudogfree
   while s ~= 0 do
-    elem[s] = false
+    elem[s - base] = false
     s = next[s]
   end
   return view.sudogfree
@@ -52,6 +57,11 @@ function waitq.take(level)
   if band(hookmask[0], BUSY) ~= 0 then
     error(core.nopark(), level + 1)
   end
+  return waitq.takeany()
+end
+
+-- The same where nothing will wait: for the place beside it that a value is put in.
+function waitq.takeany()
   local s = view.sudogfree
   if s == 0 then
     s = refill()
@@ -59,7 +69,7 @@ function waitq.take(level)
   view.sudogfree = next[s]
   gslot[s] = view.cur
   own[s] = s
-  done[s] = 0
+  done[s] = NO
   index[s] = 0
   return s
 end
@@ -109,8 +119,11 @@ local function dequeue(t, field)
   end
   unlink(t, field, s)
   local o = own[s]
-  if done[o] == 0 then
-    done[o] = 1
+  local d = done[o]
+  if d == NO then
+    done[o] = YES
+    return s
+  elseif d == SHARED and decide(o) then -- it stands in a shared line, too
     return s
   end
   prev[s] = 0 -- out of the line, for whoever cleans up after the decided wait
@@ -134,22 +147,6 @@ function waitq.park(reason, s, seconds)
     return cparkfor(seconds)
   end
   return cpark()
-end
-
--- Whether a goroutine waits here that is not a daemon.
-function waitq.wakes(t, field, isdaemon)
-  local first = t[field]
-  local s = first
-  while s ~= 0 do
-    if done[own[s]] == 0 and not isdaemon(gslot[s]) then
-      return true
-    end
-    s = next[s]
-    if s == first then
-      break
-    end
-  end
-  return false
 end
 
 return waitq

@@ -97,6 +97,6 @@ TEST(fpenv_is_per_kept_stack)
 	G *gp = sim_go(up, NULL);
 	CHECK(sim_run(nearest, gp) == NULL);
 	CHECK_EQ(fegetround(), FE_TONEAREST);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	sim_term();
 }

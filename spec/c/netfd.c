@@ -22,8 +22,8 @@ static void init(void)
 	int fds[2];
 	sim_init((struct schedops){0});
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	netfd_init(&a, &p0, fds[0]);
-	netfd_init(&b, &p0, fds[1]);
+	netfd_init(&a, fds[0]);
+	netfd_init(&b, fds[1]);
 }
 
 static void term(void)
@@ -260,7 +260,7 @@ static struct sockaddr_in loopback(int port)
 static int listenon(struct netfd *ln, int port, bool reuseport)
 {
 	struct sockaddr_in addr = loopback(port);
-	return netfd_listen(ln, &p0, (struct sockaddr *)&addr, sizeof addr, 16, reuseport);
+	return netfd_listen(ln, (struct sockaddr *)&addr, sizeof addr, 16, reuseport);
 }
 
 static int portof(struct netfd *nf, bool peer)
@@ -274,7 +274,7 @@ static int portof(struct netfd *nf, bool peer)
 static int connectto(struct netfd *nf, int port)
 {
 	struct sockaddr_in addr = loopback(port);
-	return netfd_connect(nf, &p0, (struct sockaddr *)&addr, sizeof addr);
+	return netfd_connect(nf, (struct sockaddr *)&addr, sizeof addr);
 }
 
 static int32_t waitfor(struct netfd *nf, enum pollmode mode, G *gp)
@@ -339,7 +339,7 @@ static void runtcp(simbody *body)
 {
 	sim_init((struct schedops){0});
 	CHECK(sim_run(body, NULL) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	sim_term();
 }
 
@@ -401,7 +401,7 @@ TEST(netfd_reset_wakes_reader)
 	sim_init((struct schedops){0});
 	CHECK(sim_run(resetter, &got) == NULL);
 	CHECK_EQ(got, POLL_READY);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	term();
 }
 
@@ -459,9 +459,9 @@ static enum gout unixsocket(G *gp, void *ud)
 	CHECK(mkdtemp(dir) != NULL);
 	strcpy(addr.sun_path, dir);
 	strcat(addr.sun_path, "/s");
-	CHECK_EQ(netfd_connect(&c, &p0, (struct sockaddr *)&addr, sizeof addr), UV_ENOENT);
-	CHECK_EQ(netfd_listen(&ln, &p0, (struct sockaddr *)&addr, sizeof addr, 4, false), 0);
-	CHECK_EQ(netfd_connect(&c, &p0, (struct sockaddr *)&addr, sizeof addr), 0);
+	CHECK_EQ(netfd_connect(&c, (struct sockaddr *)&addr, sizeof addr), UV_ENOENT);
+	CHECK_EQ(netfd_listen(&ln, (struct sockaddr *)&addr, sizeof addr, 4, false), 0);
+	CHECK_EQ(netfd_connect(&c, (struct sockaddr *)&addr, sizeof addr), 0);
 	while (netfd_accept(&ln, &s) == NETFD_AGAIN)
 		CHECK_EQ(waitfor(&ln, POLL_READ, gp), POLL_READY);
 	CHECK_EQ(netfd_write(&s, "x\n", 2), 2);
@@ -522,11 +522,12 @@ TEST(netfd_close_wakes_who_waits)
 {
 	int32_t got = 99;
 	init();
+	sim_inorder();
 	sim_go(closea, NULL);
 	sim_go(waitclosed, &got);
 	CHECK(mstart(&m0, &p0) == NULL);
 	CHECK_EQ(got, POLL_CLOSED);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	term();
 }
 

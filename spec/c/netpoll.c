@@ -87,7 +87,7 @@ TEST(netpoll_read)
 	sim_go(reader, &n);
 	sim_go(writer, &n);
 	CHECK(mstart(&m0, &p0) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	CHECK_STR(sim_logged, "abcde");
 	term();
 }
@@ -115,7 +115,7 @@ TEST(netpoll_write)
 	sim_go(drainer, NULL);
 	sim_go(waitwrite, NULL);
 	CHECK(mstart(&m0, &p0) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	term();
 }
 
@@ -144,7 +144,7 @@ TEST(netpoll_both_ways)
 	sim_go(waitwrite, NULL);
 	sim_go(answer, NULL);
 	CHECK(mstart(&m0, &p0) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	CHECK_EQ(got, POLL_READY);
 	term();
 }
@@ -248,7 +248,7 @@ TEST(netpoll_timeout_and_later_event)
 {
 	init();
 	CHECK(sim_run(impatient, NULL) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	term();
 }
 
@@ -275,7 +275,7 @@ TEST(netpoll_event_after_death)
 	G *gp = sim_go(dies, NULL);
 	CHECK(mstart(&m0, &p0) == NULL);
 	CHECK(sim_run(reborn, gp) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	term();
 }
 
@@ -311,7 +311,7 @@ TEST(netpoll_stays_armed_until_nobody_waits)
 	sim_go(writer, &n);
 	sim_go(waittwice, NULL);
 	CHECK(mstart(&m0, &p0) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	term();
 }
 
@@ -329,11 +329,12 @@ TEST(netpoll_second_reader_is_ebusy)
 {
 	int32_t got = 99;
 	init();
+	sim_inorder();
 	sim_go(second, NULL);
 	sim_go(waitread, &got);
 	CHECK(mstart(&m0, &p0) == NULL);
 	CHECK_EQ(got, POLL_READY);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	term();
 }
 
@@ -367,7 +368,7 @@ TEST(netpoll_close_wakes_both)
 	CHECK(mstart(&m0, &p0) == NULL);
 	CHECK_EQ(r, POLL_CLOSED);
 	CHECK_EQ(w, POLL_CLOSED);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	term();
 }
 
@@ -377,7 +378,7 @@ static enum gout writeandclose(G *gp, void *ud)
 	(void)ud;
 	sim_sleep(gp, 500000);
 	CHECK_EQ(write(fds[1], "x", 1), 1);
-	netpoll(&p0, 0);
+	netpoll(&p0);
 	return closer(gp, NULL);
 }
 
@@ -389,7 +390,7 @@ TEST(netpoll_event_then_close)
 	sim_go(writeandclose, NULL);
 	CHECK(mstart(&m0, &p0) == NULL);
 	CHECK_EQ(r, POLL_READY);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	term();
 }
 
@@ -399,9 +400,9 @@ TEST(netpoll_close_after_kill)
 	init();
 	gsetdaemon(sim_go(waitread, &r), true);
 	CHECK(mstart(&m0, &p0) == NULL);
-	gkillall(&p0);
+	gkillall();
 	CHECK(!waiter_ready(&pd->waiter[POLL_READ], POLL_READY));
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	term();
 }
 
@@ -424,18 +425,98 @@ TEST(netpoll_open_refuses)
 TEST(netpoll_blocks_until)
 {
 	init();
+	netpoll(&p0); /* as the scheduler does: it tells the kernel what to watch */
 	int64_t start = nanotime();
-	netpoll(&p0, start + 2500000);
+	netblock(&p0, start + 2500000);
 	CHECK(nanotime() - start >= 2500000);
 	start = nanotime();
-	netpoll(&p0, 0);
-	netpoll(&p0, 1);     /* long past */
-	netpoll(&p0, start);
-	netpoll(&p0, start); /* must not be taken for one that is still to fire */
+	netblock(&p0, 0);
+	netblock(&p0, 1); /* long past */
+	netblock(&p0, start);
 	CHECK(nanotime() - start < 1000000000);
 	start = nanotime();
-	netpoll(&p0, start + 1000000);
+	netblock(&p0, start + 1000000);
 	CHECK(nanotime() - start >= 1000000);
+	term();
+}
+
+/* Does not block, whatever is armed. */
+TEST(netpoll_does_not_block)
+{
+	init();
+	CHECK_EQ(pollwait(pd, POLL_READ, sim_waiter(&p0)), 0);
+	int64_t start = nanotime();
+	for (int i = 0; i < 100; i++)
+		netpoll(&p0);
+	CHECK(nanotime() - start < 1000000000);
+	term();
+}
+
+/* An event ends the sleep and nothing more: Gs are readied by netpoll, when the P is no
+ * longer idle. */
+TEST(netpoll_block_readies_nobody)
+{
+	init();
+	G *gp = sim_waiter(&p0);
+	CHECK_EQ(pollwait(pd, POLL_READ, gp), 0);
+	netpoll(&p0);
+	CHECK_EQ(write(fds[1], "x", 1), 1);
+	netblock(&p0, -1);
+	netblock(&p0, -1); /* it stays */
+	CHECK_EQ(readgstatus(gp), Gwaiting);
+	netpoll(&p0);
+	CHECK(runqget(&p0) == gp);
+	CHECK_EQ(gp->wake, POLL_READY);
+	term();
+}
+
+/* What is armed when there is no other event is told to the kernel before the sleep, even if
+ * a callback armed it. */
+TEST(netpoll_leaves_nothing_untold)
+{
+	init();
+	netpoll(&p0);
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(write(fds[1], "x", 1), 1);
+		G *gp = sim_waiter(&p0);
+		CHECK_EQ(pollwait(pd, POLL_READ, gp), 0);
+		netpoll(&p0); /* wakes it; the next event finds nobody */
+		CHECK(runqget(&p0) == gp);
+		netpoll(&p0);
+		CHECK_EQ(pd->armed, 0);
+		int64_t start = nanotime();
+		netblock(&p0, start + 1000000); /* disarmed in the kernel, too: it does not end at once */
+		CHECK(nanotime() - start >= 1000000);
+		drain(fds[0]);
+	}
+	term();
+}
+
+/* A wake-up comes from any thread, and is sticky: it may come before the sleep. */
+static void waker(void *ud)
+{
+	(void)ud;
+	netpoll_wake(&p0);
+}
+
+TEST(netpoll_wake_ends_sleep)
+{
+	uv_thread_t t;
+	init();
+	netpoll(&p0);
+	netpoll_wake(&p0);
+	netpoll_wake(&p0);
+	netblock(&p0, -1);
+	netpoll(&p0); /* takes both */
+	int64_t start = nanotime();
+	netblock(&p0, start + 1000000);
+	CHECK(nanotime() - start >= 1000000);
+	for (int i = 0; i < 100; i++) {
+		CHECK_EQ(uv_thread_create(&t, waker, NULL), 0);
+		netblock(&p0, -1);
+		uv_thread_join(&t);
+		netpoll(&p0);
+	}
 	term();
 }
 
@@ -458,9 +539,12 @@ TEST(netpoll_is_woken_by_another_thread)
 	init();
 	CHECK_EQ(uv_async_init(netpoll_loop(&p0), &a, onasync), 0);
 	a.data = &rang;
+	netpoll(&p0);
 	CHECK_EQ(uv_thread_create(&t, ringer, &a), 0);
-	while (!rang)
-		netpoll(&p0, -1);
+	while (!rang) {
+		netblock(&p0, -1);
+		netpoll(&p0);
+	}
 	uv_thread_join(&t);
 	term();
 }

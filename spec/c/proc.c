@@ -9,23 +9,30 @@
 
 static int npolls, nblocked;
 static int64_t lastuntil;
-static G *wakeonblock; /* readied when the poller is asked to block */
+static G *wakeonblock; /* readied when the poller was asked to block */
 
-static void fakepoll(P *pp, int64_t until)
+static void fakepoll(P *pp)
 {
 	CHECK(pp == &p0);
 	CHECK(getg() == NULL);
+	CHECK_EQ(pp->status, Prunning);
 	npolls++;
-	if (until == 0)
-		return;
-	nblocked++;
-	lastuntil = until;
-	CHECK(nblocked < 1000);
-	if (wakeonblock) {
+	if (wakeonblock && nblocked > 0) {
 		G *gp = wakeonblock;
 		wakeonblock = NULL;
 		goready(gp, 77);
 	}
+}
+
+static void fakeblock(P *pp, int64_t until)
+{
+	CHECK(pp == &p0);
+	CHECK(getg() == NULL);
+	CHECK_EQ(pp->status, Pidle);
+	CHECK(until != 0);
+	nblocked++;
+	lastuntil = until;
+	CHECK(nblocked < 1000);
 }
 
 static int64_t notimers(P *pp, int64_t now)
@@ -35,7 +42,7 @@ static int64_t notimers(P *pp, int64_t now)
 	return 0;
 }
 
-static const struct schedops fakes = {.netpoll = fakepoll, .timers = notimers};
+static const struct schedops fakes = {.netpoll = fakepoll, .netblock = fakeblock, .timers = notimers};
 
 static enum gout say(G *gp, void *ud)
 {
@@ -63,13 +70,19 @@ static enum gout gothree(G *gp, void *ud)
 TEST(proc_go_order)
 {
 	sim_init(fakes);
+	sim_inorder();
 	CHECK(sim_run(gothree, NULL) == NULL);
 	CHECK_STR(sim_logged, "main c a b ");
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	CHECK(getm() == NULL);
 	CHECK(p0.m == NULL && m0.p == NULL && m0.curg == NULL);
 	CHECK_EQ(p0.view.cur, 0);
 	CHECK_EQ(p0.schedtick, 4);
+	CHECK_EQ(p0.nhome, 0);
+	CHECK_EQ(p0.status, Phost);
+	CHECK_EQ(sched.nrunning, 0);
+	CHECK(sched.dead && sched.halted);
+	CHECK_EQ(sched.stopping, STOP_EXIT); /* until the next run */
 	CHECK_EQ(sim_nfreestacks(), 1);
 	sim_term();
 }
@@ -97,6 +110,7 @@ TEST(proc_gosched_turns)
 {
 	int n[3] = {0};
 	sim_init(fakes);
+	sim_inorder();
 	sim_go(yielding, &n[0]);
 	sim_go(yielding, &n[1]);
 	sim_go(yieldingdeep, &n[2]);
@@ -120,6 +134,7 @@ TEST(proc_next_runs_before_queue)
 {
 	int n = 4;
 	sim_init(fakes);
+	sim_inorder();
 	sim_go(say, "last");
 	CHECK(sim_run(chain, &n) == NULL);
 	CHECK_STR(sim_logged, "4 3 2 1 last ");
@@ -145,11 +160,12 @@ TEST(proc_park_ready_turns)
 {
 	G *a = NULL, *b = NULL;
 	sim_init(fakes);
+	sim_inorder();
 	b = sim_go(pair, &a);
 	a = sim_go(pair, &b);
 	CHECK(mstart(&m0, &p0) == NULL);
 	CHECK_STR(sim_logged, "2 1 2 1 2 1 ");
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	sim_term();
 }
 
@@ -179,7 +195,8 @@ static enum gout readier(G *gp, void *ud)
 	uint32_t seq = other->parkseq;
 	goready(other, -5);
 	CHECK_EQ(readgstatus(other), Grunnable);
-	CHECK_EQ(other->parkseq, seq + 1);
+	CHECK_EQ(seq % 2, 0); /* goready cannot claim it: it is not in gopark */
+	CHECK_EQ(other->parkseq, seq + 2);
 	CHECK_EQ(readgstatus(gp), Grunning);
 	return GOUT_EXIT;
 }
@@ -189,10 +206,10 @@ static void parkready(bool deep)
 	sim_init(fakes);
 	G *gp = sim_go(parkonce, &deep);
 	CHECK(mstart(&m0, &p0) == NULL); /* it waits for ever: nothing is alive */
-	CHECK_EQ(sched.nlive, 1);
+	CHECK_EQ(gcount(), 1);
 	CHECK_EQ((gp->stk != NULL), deep);
 	CHECK(sim_run(readier, gp) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	CHECK_EQ(nblocked, 0);
 	sim_term();
 }
@@ -224,13 +241,13 @@ TEST(proc_parked_hold_no_stack)
 	for (int i = 0; i < 1000; i++)
 		gs[i] = sim_go(parkyield, NULL);
 	CHECK(mstart(&m0, &p0) == NULL);
-	CHECK_EQ(sched.nlive, 1000);
+	CHECK_EQ(gcount(), 1000);
 	for (int i = 0; i < 1000; i++) {
 		CHECK(gs[i]->stk == NULL);
 		goready(gs[i], 0);
 	}
 	CHECK(mstart(&m0, &p0) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	CHECK_EQ(sim_nfreestacks(), 1);
 	sim_term();
 }
@@ -283,7 +300,7 @@ TEST(proc_many_kept_stacks)
 	for (int i = 0; i < NDEEP; i++)
 		gs[i] = sim_go(deepparker, NULL);
 	CHECK(sim_run(randomreadier, gs) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	int n = sim_nfreestacks();
 	CHECK(n > NDEEP && n <= NDEEP + 2);
 	sim_term();
@@ -325,9 +342,10 @@ static enum gout readyself(G *gp, void *ud)
 TEST(proc_ready_before_park)
 {
 	sim_init(fakes);
+	sim_inorder();
 	CHECK(sim_run(readyself, NULL) == NULL);
 	CHECK_STR(sim_logged, "back other ");
-	CHECK_EQ(sched.nlive, 1);
+	CHECK_EQ(gcount(), 1);
 	sim_term();
 }
 
@@ -353,6 +371,7 @@ TEST(proc_ready_next_and_last)
 {
 	G *gs[3];
 	sim_init(fakes);
+	sim_inorder();
 	gs[0] = sim_go(saywoken, "last1");
 	gs[1] = sim_go(saywoken, "last2");
 	gs[2] = sim_go(saywoken, "next");
@@ -404,10 +423,11 @@ static void unlocking(enum answer a, bool deep, const char *logged, uint32_t nli
 	ops.unlockf = unlockf;
 	answer = a;
 	sim_init(ops);
+	sim_inorder();
 	CHECK(sim_run(userpark, &deep) == NULL);
 	CHECK_STR(sim_logged, logged);
 	CHECK_EQ(nunlocked, 1);
-	CHECK_EQ(sched.nlive, nlive);
+	CHECK_EQ(gcount(), nlive);
 	CHECK_EQ(p0.nevent, 0);
 	sim_term();
 }
@@ -507,7 +527,7 @@ TEST(proc_goexit_from_depth)
 	for (int i = 0; i < 50; i++)
 		sim_go(exiting, NULL);
 	CHECK(mstart(&m0, &p0) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	int n = sim_nfreestacks();
 	CHECK(n >= 50 && n <= 52);
 	for (int i = 0; i < 50; i++)
@@ -547,7 +567,7 @@ TEST(proc_ids_are_never_used_twice)
 		CHECK_EQ(gp->id, 0);
 		CHECK_EQ(readgstatus(gp), Gdead);
 	}
-	CHECK_EQ(sched.ngs, 3); /* two slots have served all */
+	CHECK_EQ(p0.gtop, 3); /* two slots have served all */
 	sim_term();
 }
 
@@ -605,7 +625,7 @@ TEST(proc_daemon_keeps_nothing_alive)
 	CHECK_EQ(p0.nevent, 0);
 	CHECK(mstart(&m0, &p0) == NULL);
 	CHECK_EQ(got, 3);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	sim_term();
 }
 
@@ -682,7 +702,7 @@ TEST(proc_deadline_keeps_alive)
 	CHECK(mstart(&m0, &p0) == NULL);
 	CHECK_EQ(nblocked, 1);
 	CHECK(stopped == gp);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	sim_term();
 }
 
@@ -731,13 +751,14 @@ static enum gout stopper(G *gp, void *ud)
 TEST(proc_schedstop_leaves_the_rest)
 {
 	sim_init(fakes);
+	sim_inorder();
 	sim_go(say, "rest");
 	CHECK_STR(sim_run(stopper, "because"), "because");
 	CHECK_STR(sim_logged, "stop ");
-	CHECK_EQ(sched.nlive, 1);
+	CHECK_EQ(gcount(), 1);
 	CHECK(mstart(&m0, &p0) == NULL);
 	CHECK_STR(sim_logged, "stop rest ");
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	sim_term();
 }
 
@@ -779,25 +800,27 @@ TEST(proc_gkillall)
 	uint32_t seq = io->parkseq;
 	for (int i = 0; i < 20; i++)
 		sim_go(say, "never");
-	CHECK_EQ(sched.nlive, 40 + 1 + 20 + 1); /* and a stopper */
-	gkillall(&p0);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 40 + 1 + 20 + 1); /* and a stopper */
+	gkillall();
+	CHECK_EQ(gcount(), 0);
 	CHECK_EQ(p0.nevent, 0);
+	CHECK_EQ(p0.nhome, 0);
 	CHECK_EQ(runqlen(&p0), 0);
-	CHECK_EQ(p0.ngfree, 0); /* no coroutine may serve again */
+	CHECK(gnext(0) == NULL);
+	CHECK_EQ(p0.gfree, 0); /* no coroutine may serve again */
 	CHECK(io->parkseq != seq);
-	for (uint32_t i = 1; i < sched.ngs; i++) {
+	for (uint32_t i = 1; i < p0.gtop; i++) {
 		const G *gp = &sched.gs[i];
 		CHECK_EQ(readgstatus(gp), Gdead);
 		CHECK(gp->stk == NULL && gp->L == NULL && gp->id == 0);
 	}
 	/* And all goes on. */
-	uint32_t ngs = sched.ngs;
-	for (uint32_t i = 1; i < ngs; i++)
+	uint32_t gtop = p0.gtop;
+	for (uint32_t i = 1; i < gtop; i++)
 		sim_go(usestack, NULL);
 	CHECK(mstart(&m0, &p0) == NULL);
-	CHECK_EQ(sched.nlive, 0);
-	CHECK_EQ(sched.ngs, ngs);
+	CHECK_EQ(gcount(), 0);
+	CHECK_EQ(p0.gtop, gtop);
 	CHECK(sim_logged[0] == 's' && !strstr(sim_logged, "never"));
 	sim_term();
 }
@@ -810,8 +833,8 @@ TEST(proc_gkillall_stacks_serve_again)
 	for (int i = 0; i < 50; i++)
 		sim_go(deepparker, NULL);
 	CHECK(mstart(&m0, &p0) == NULL);
-	CHECK_EQ(sched.nlive, 50);
-	gkillall(&p0);
+	CHECK_EQ(gcount(), 50);
+	gkillall();
 	int n = sim_nfreestacks();
 	CHECK(n >= 50);
 	for (int round = 0; round < 2; round++) {
@@ -820,7 +843,7 @@ TEST(proc_gkillall_stacks_serve_again)
 		for (int i = 0; i < 50; i++)
 			sim_go(deepparker, NULL);
 		CHECK(mstart(&m0, &p0) == NULL);
-		gkillall(&p0);
+		gkillall();
 	}
 	CHECK_EQ(sim_nfreestacks(), n);
 	sim_term();

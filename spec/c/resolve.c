@@ -46,7 +46,7 @@ static struct question answered(struct question q)
 {
 	sim_init((struct schedops){0});
 	CHECK(sim_run(ask, &q) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	CHECK_EQ(p0.nevent, 0);
 	sim_term();
 	return q;
@@ -141,7 +141,7 @@ TEST(resolve_free_before_done)
 	for (int i = 0; i < 20; i++)
 		sim_go(forget, NULL);
 	CHECK(mstart(&m0, &p0) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	sim_term();
 }
 
@@ -204,7 +204,7 @@ TEST(resolve_timeout)
 		CHECK_EQ(uv_queue_work(netpoll_loop(&p0), &work[i], block, nothing), 0);
 	}
 	CHECK(sim_run(timesout, &sem) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	sim_term();
 	uv_sem_destroy(&sem);
 }
@@ -217,8 +217,8 @@ TEST(resolve_done_after_kill)
 	G *gp = gfget(&p0);
 	struct resolve *r = resolve_start(&p0, gp, "127.0.0.1", "80", false, 0, &err);
 	CHECK(r != NULL);
-	while (!r->done)
-		netpoll(&p0, -1);
+	for (netpoll(&p0); !r->done; netpoll(&p0))
+		netblock(&p0, -1);
 	CHECK_EQ(readgstatus(gp), Gdead);
 	resolve_free(r);
 	sim_term();

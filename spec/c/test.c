@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -100,16 +101,52 @@ static void widen(void)
 	setrlimit(RLIMIT_AS, &lim);
 }
 
-int test_nfds(void)
+static int nentries(const char *dir)
 {
-	int n = -3; /* ".", ".." and the directory itself */
-	DIR *d = opendir("/proc/self/fd");
+	int n = -2; /* "." and ".." */
+	DIR *d = opendir(dir);
 	if (!d)
-		test_fail(__FILE__, __LINE__, "no /proc/self/fd");
+		test_fail(__FILE__, __LINE__, "no %s", dir);
 	while (readdir(d))
 		n++;
 	closedir(d);
 	return n;
+}
+
+int test_nfds(void)
+{
+	return nentries("/proc/self/fd") - 1; /* the directory itself */
+}
+
+int test_nthreads(void)
+{
+	return nentries("/proc/self/task");
+}
+
+static struct {
+	pthread_barrier_t begin;
+	void (*fn)(int i);
+} threads;
+
+static void *onthread(void *ud)
+{
+	pthread_barrier_wait(&threads.begin);
+	threads.fn((int)(intptr_t)ud);
+	return NULL;
+}
+
+void test_threads(int n, void (*fn)(int i))
+{
+	enum { MAX = 16 };
+	pthread_t t[MAX];
+	CHECK(n <= MAX);
+	threads.fn = fn;
+	pthread_barrier_init(&threads.begin, NULL, (unsigned)n);
+	for (int i = 0; i < n; i++)
+		CHECK_EQ(pthread_create(&t[i], NULL, onthread, (void *)(intptr_t)i), 0);
+	for (int i = 0; i < n; i++)
+		pthread_join(t[i], NULL);
+	pthread_barrier_destroy(&threads.begin);
 }
 
 /* Runs fn in a child whose output is kept in a file of memory; its wait status. */

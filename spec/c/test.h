@@ -66,7 +66,11 @@ void test_failrealloc(int n);
 /* Keeps the address space from growing by more than n bytes. */
 void test_narrow(size_t n);
 
-/* How many descriptors are open. */
+/* How many descriptors are open, and threads exist. */
 int test_nfds(void);
+int test_nthreads(void);
+
+/* Runs fn(0) to fn(n - 1), all at once, on threads of their own. */
+void test_threads(int n, void (*fn)(int i));
 
 #endif

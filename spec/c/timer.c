@@ -8,26 +8,23 @@
 #include "sim.h"
 #include "test.h"
 
-static int64_t fired;
-static int32_t lastref, order[16], wakesref = -1;
-
-static void fire(P *pp, int32_t ref)
+static struct hchan *newchan(uint32_t size)
 {
-	CHECK(pp == &p0);
-	order[fired++ % 16] = lastref = ref;
+	struct hchan *c = chan_new(size);
+	CHECK(c);
+	return c;
 }
 
-static bool wakes(P *pp, int32_t ref)
+/* A timer that sends to c, which the caller keeps. */
+static struct timer *start(int64_t when, struct hchan *c)
 {
-	(void)pp;
-	return ref == wakesref;
+	obj_ref(&c->o);
+	return timer_start(&p0, when, c);
 }
 
 static void init(void)
 {
 	sim_init((struct schedops){0});
-	p0.timers->fire = fire;
-	p0.timers->wakes = wakes;
 }
 
 TEST(timer_when_saturates)
@@ -46,37 +43,74 @@ TEST(timer_when_saturates)
 TEST(timer_fires_in_order)
 {
 	static const int64_t when[] = {50, 10, 40, 20, 30};
+	struct hchan *c[5];
 	init();
 	CHECK_EQ(timers_run(&p0, 1000), 0);
-	for (int32_t i = 0; i < 5; i++)
-		timer_start(&p0, when[i], (int32_t)when[i]);
-	CHECK_EQ(timers_run(&p0, 9), 10);
-	CHECK_EQ(fired, 0);
-	CHECK_EQ(timers_run(&p0, 10), 20);
-	CHECK_EQ(fired, 1);
-	CHECK_EQ(timers_run(&p0, 39), 40);
-	CHECK_EQ(timers_run(&p0, 1000), 0);
-	for (int32_t i = 0; i < 5; i++)
-		CHECK_EQ(order[i], (i + 1) * 10);
-	CHECK_EQ(fired, 5);
+	for (int i = 0; i < 5; i++)
+		start(when[i], c[i] = newchan(1));
+	CHECK_EQ(p0.timers->nchan, 5);
+	static const struct {
+		int64_t now, next;
+		int fired;
+	} step[] = {{9, 10, 0}, {10, 20, 1}, {39, 40, 3}, {49, 50, 4}, {1000, 0, 5}};
+	for (int i = 0; i < 5; i++) {
+		CHECK_EQ(timers_run(&p0, step[i].now), step[i].next);
+		CHECK_EQ(p0.timers->nchan, 5 - step[i].fired);
+		for (int k = 0; k < 5; k++)
+			CHECK_EQ(chan_len(c[k]), when[k] <= step[i].now);
+	}
+	for (int i = 0; i < 5; i++)
+		obj_unref(&c[i]->o);
+	sim_term();
+}
+
+/* Those that are due in one run fire in the order of their times, too.  What they send is the
+ * time, in seconds. */
+TEST(timer_fires_in_order_in_one_run)
+{
+	static const int64_t when[] = {5, 1, 4, 2, 3};
+	G *gs[6];
+	init();
+	for (int i = 0; i < 5; i++) {
+		struct hchan *c = newchan(0);
+		G *gp = gs[when[i]] = sim_waiter(&p0);
+		struct val v;
+		CHECK_EQ(chan_recv(c, &v, sim_sudog(&p0, gp)), CHAN_BLOCK);
+		timer_start(&p0, when[i], c);
+		gp->nval = (uint32_t)c->rq;
+	}
+	CHECK_EQ(timers_run(&p0, 1500000000), 0);
+	CHECK(runqget(&p0) == gs[5]); /* readied last, so it is next */
+	for (int i = 1; i < 5; i++) {
+		CHECK(runqget(&p0) == gs[i]);
+		CHECK_EQ(gs[i]->wake, 1);
+	}
+	for (int i = 1; i <= 5; i++) {
+		CHECK_EQ(sudogs.val[gs[i]->nval].tag, VAL_NUM);
+		CHECK(sudogs.val[gs[i]->nval].u.n == 1.5);
+	}
 	sim_term();
 }
 
 TEST(timer_stop_from_middle)
 {
 	struct timer *t[10];
+	struct hchan *c[10];
 	init();
 	for (int32_t i = 0; i < 10; i++)
-		t[i] = timer_start(&p0, 100 - i, i);
+		t[i] = start(100 - i, c[i] = newchan(1));
 	timer_stop(&p0, t[9]);
 	timer_stop(&p0, t[5]);
 	timer_stop(&p0, t[0]);
+	CHECK_EQ(p0.timers->nchan, 7);
 	CHECK_EQ(timers_run(&p0, 0), 92);
+	CHECK_EQ(timers_run(&p0, 94), 96); /* c[5]'s is gone */
 	CHECK_EQ(timers_run(&p0, 1000), 0);
-	CHECK_EQ(fired, 7);
-	static const int32_t want[] = {8, 7, 6, 4, 3, 2, 1};
-	for (int i = 0; i < 7; i++)
-		CHECK_EQ(order[i], want[i]);
+	for (int i = 0; i < 10; i++) {
+		CHECK_EQ(chan_len(c[i]), i != 9 && i != 5 && i != 0);
+		CHECK_EQ(c[i]->o.refs, 1);
+		obj_unref(&c[i]->o);
+	}
 	sim_term();
 }
 
@@ -85,57 +119,81 @@ TEST(timer_hundredthousand)
 	enum { N = 100000 };
 	static struct timer *t[N];
 	init();
-	int64_t nstopped = 0;
+	struct hchan *c = newchan(N);
+	uint32_t nstopped = 0;
 	for (int32_t i = 0; i < N; i++)
-		t[i] = timer_start(&p0, 1 + test_rand() % 1000000, i);
+		t[i] = start(1 + test_rand() % 1000000, c);
+	CHECK_EQ(c->o.refs, N + 1);
 	for (int32_t i = 0; i < N; i += 3, nstopped++)
 		timer_stop(&p0, t[i]);
 	CHECK(heap_isvalid(&p0.timers->heap));
 	int64_t now = 0;
 	for (int64_t next; (next = timers_run(&p0, now)) != 0; now = next)
 		CHECK(next > now);
-	CHECK_EQ(fired, N - nstopped);
+	CHECK_EQ(chan_len(c), N - nstopped);
 	CHECK_EQ(p0.timers->heap.len, 0);
+	CHECK_EQ(p0.timers->nchan, 0);
+	CHECK_EQ(c->o.refs, 1);
 	/* Their memory serves again. */
-	struct timer *again = timer_start(&p0, 1, 0);
+	struct timer *again = timer_start(&p0, 1, c);
 	bool found = false;
 	for (int i = 0; i < N; i++)
 		found |= t[i] == again;
 	CHECK(found);
-	sim_term(); /* frees the one that still runs, too */
+	sim_term(); /* frees the one that still runs, and its channel */
 }
 
-/* One that is started by a firing one and already due fires in the same run. */
-static void startanother(P *pp, int32_t ref)
-{
-	fired++;
-	if (ref > 0)
-		timer_start(pp, 5, ref - 1);
-}
-
-TEST(timer_started_by_firing)
+/* A timer's reference may be the last one; and what has no room, or is closed, is passed over. */
+TEST(timer_sends_where_it_can)
 {
 	init();
-	p0.timers->fire = startanother;
-	timer_start(&p0, 1, 3);
-	CHECK_EQ(timers_run(&p0, 10), 0);
-	CHECK_EQ(fired, 4);
+	timer_start(&p0, 1, newchan(1));
+	timer_start(&p0, 1, newchan(0));
+	struct hchan *full = newchan(1), *closed = newchan(1);
+	start(1, full);
+	start(2, full);
+	start(1, closed);
+	CHECK(chan_close(closed));
+	CHECK_EQ(timers_run(&p0, 5), 0);
+	CHECK_EQ(p0.timers->nchan, 0);
+	CHECK_EQ(chan_len(full), 1);
+	CHECK_EQ(chan_len(closed), 0);
+	obj_unref(&full->o);
+	obj_unref(&closed->o);
 	sim_term();
 }
 
-TEST(timer_pending_asks_who_wakes)
+/* It keeps the program alive while somebody waits for it who does. */
+TEST(timer_pending_asks_who_waits)
 {
+	struct val v;
 	init();
 	CHECK(!timers_pending(&p0));
-	timer_start(&p0, 100, 1);
-	timer_start(&p0, 50, 2);
+	struct hchan *a = newchan(1), *b = newchan(1);
+	start(100, a);
+	start(50, b);
 	CHECK(!timers_pending(&p0));
-	wakesref = 1;
+	G *gp = sim_waiter(&p0);
+	int32_t s = sim_sudog(&p0, gp);
+	CHECK_EQ(chan_recv(a, &v, s), CHAN_BLOCK);
 	CHECK(timers_pending(&p0));
-	wakesref = 2;
+	gp->flags |= GF_DAEMON;
+	CHECK(!timers_pending(&p0));
+	gp->flags = 0;
 	CHECK(timers_pending(&p0));
 	CHECK_EQ(timers_run(&p0, 60), 100);
+	CHECK(timers_pending(&p0));
+	CHECK(sudogdecide(s, DONE_VAL)); /* it waits for something else, too, and has got it */
 	CHECK(!timers_pending(&p0));
+	/* A sender does not wait for a timer. */
+	CHECK_EQ(chan_len(b), 1);
+	start(200, b);
+	int32_t sender = sim_sudog(&p0, sim_waiter(&p0));
+	v = (struct val){.tag = VAL_NUM};
+	CHECK_EQ(chan_send(b, &v, sender), CHAN_BLOCK);
+	CHECK(!timers_pending(&p0));
+	obj_unref(&a->o);
+	obj_unref(&b->o);
 	sim_term();
 }
 
@@ -143,23 +201,23 @@ TEST(timer_pending_asks_who_wakes)
 TEST(timer_idle_does_not_block)
 {
 	init();
-	timer_start(&p0, timer_when(nanotime(), INT64_MAX), 1);
+	timer_start(&p0, timer_when(nanotime(), INT64_MAX), newchan(1));
 	CHECK(mstart(&m0, &p0) == NULL);
-	CHECK_EQ(fired, 0);
+	CHECK_EQ(p0.timers->nchan, 1);
 	sim_term();
 }
 
 /* Through the scheduler ---------------------------------------------------- */
 
-static int64_t start; /* of all sleeps; far enough for all to be parked by then, also where all is slow */
+static int64_t epoch; /* of all sleeps; far enough for all to be parked by then, also where all is slow */
 
 static enum gout sleeper(G *gp, void *ud)
 {
 	int64_t ns = *(int64_t *)ud;
-	CHECK_EQ(sim_park(gp, WR_SLEEP, timer_when(start, ns)), 0);
+	CHECK_EQ(sim_park(gp, WR_SLEEP, timer_when(epoch, ns)), 0);
 	CHECK(gp->flags & GF_TIMEOUT);
 	CHECK(gp->timer == NULL);
-	CHECK(nanotime() - start >= ns);
+	CHECK(nanotime() - epoch >= ns);
 	sim_log("%d ", (int)(ns / 1000000));
 	return GOUT_EXIT;
 }
@@ -173,7 +231,7 @@ TEST(timer_sleepers_wake_in_order)
 		CHECK((s[i] = cstackget(&p0.stacks)) != NULL);
 	for (int i = 0; i < 6; i++)
 		cstackput(&p0.stacks, s[i]);
-	start = nanotime() + 100000000;
+	epoch = nanotime() + 100000000;
 	for (int i = 0; i < 5; i++)
 		sim_go(sleeper, &ns[i]);
 	CHECK(mstart(&m0, &p0) == NULL);
@@ -220,9 +278,9 @@ TEST(timer_daemon_sleeper_is_left)
 	gsetdaemon(sim_go(sleeper, &ns), true);
 	CHECK(mstart(&m0, &p0) == NULL);
 	CHECK_EQ(p0.timers->heap.len, 1);
-	gkillall(&p0);
+	gkillall();
 	CHECK_EQ(p0.timers->heap.len, 0);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
 	sim_term();
 }
 
@@ -232,18 +290,73 @@ static enum gout selecting(G *gp, void *ud)
 	gp->sel = *(uint32_t *)ud;
 	CHECK_EQ(sim_park(gp, WR_SELECT, timer_when(nanotime(), 1000000)), 0);
 	CHECK_EQ(gp->sel, 0);
-	CHECK_EQ(sudogs.done[*(uint32_t *)ud], 1);
+	CHECK(gp->flags & GF_TIMEOUT);
+	CHECK_EQ(sudogs.done[*(uint32_t *)ud], DONE_YES);
 	return GOUT_EXIT;
 }
 
-TEST(timer_decides_select)
+static void decides(enum sudogdone undecided)
 {
 	init();
 	CHECK(sudogrefill(&p0));
 	uint32_t s = p0.view.sudogfree;
-	sudogs.done[s] = 0;
+	store_relaxed(&sudogs.done[s], undecided);
 	CHECK(sim_run(selecting, &s) == NULL);
-	CHECK_EQ(sched.nlive, 0);
+	CHECK_EQ(gcount(), 0);
+	sim_term();
+}
+
+TEST(timer_decides_select)
+{
+	decides(DONE_NO);
+}
+
+TEST(timer_decides_shared_select)
+{
+	decides(DONE_SHARED);
+}
+
+/* Somebody on another P has decided it before: the timer is over, and wakes nobody. */
+TEST(timer_finds_wait_decided)
+{
+	init();
+	G *gp = sim_waiter(&p0);
+	int32_t s = sim_sudog(&p0, gp);
+	gp->sel = (uint32_t)s;
+	timer_park(gp, 5);
+	CHECK(sudogdecide(s, DONE_VAL));
+	CHECK_EQ(timers_run(&p0, 10), 0);
+	CHECK_EQ(readgstatus(gp), Gwaiting);
+	CHECK(gp->timer == NULL && !(gp->flags & GF_TIMEOUT));
+	CHECK_EQ(p0.timers->heap.len, 0);
+	CHECK_EQ(runqlen(&p0), 0);
+	inboxput(gp); /* the news */
+	CHECK(inboxrun(&p0));
+	CHECK(runqget(&p0) == gp);
+	sim_term();
+}
+
+/* What a G waits for on a channel comes from a timer, and keeps it alive until then. */
+static enum gout after(G *gp, void *ud)
+{
+	struct hchan *c = ud;
+	double seconds = 0;
+	int64_t when = timer_when(nanotime(), 2000000);
+	start(when, c);
+	CHECK(sim_recv(gp, c, &seconds));
+	CHECK(seconds >= (double)when * 1e-9);
+	CHECK(nanotime() >= when);
+	return GOUT_EXIT;
+}
+
+TEST(timer_wakes_receiver)
+{
+	init();
+	struct hchan *c = newchan(1);
+	CHECK(sim_run(after, c) == NULL);
+	CHECK_EQ(gcount(), 0);
+	CHECK_EQ(c->o.refs, 1);
+	obj_unref(&c->o);
 	sim_term();
 }
 
@@ -251,7 +364,7 @@ static void outofmemory(void)
 {
 	init();
 	test_failrealloc(1);
-	timer_start(&p0, 1, 1);
+	timer_start(&p0, 1, newchan(1));
 }
 
 TEST(timer_without_memory)

@@ -12,6 +12,8 @@
 
 #include <stddef.h>
 
+#include "base/sanitize.h"
+
 /* A point of execution that can be continued: the stack pointer below which
  * lp_switch left the saved frame, and what sanitizers must be told. */
 struct gobuf {
@@ -33,21 +35,6 @@ void *lp_switch(void **from, void *to, void *arg);
  * such that switching to the returned sp calls entry(arg), which must never
  * return.  Unwinders find the end of the stack there. */
 void *lp_switchframe(void *top, void (*entry)(void *arg));
-
-#if defined(__SANITIZE_ADDRESS__)
-#define LUAPARK_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LUAPARK_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define LUAPARK_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define LUAPARK_TSAN 1
-#endif
-#endif
 
 #ifdef LUAPARK_ASAN
 void __sanitizer_start_switch_fiber(void **fake, const void *bottom, size_t size);

@@ -33,6 +33,12 @@ int64_t nanotime(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+void os_nanosleep(int64_t ns)
+{
+	struct timespec t = {ns / 1000000000, ns % 1000000000};
+	nanosleep(&t, NULL);
+}
+
 static void *map(size_t n, int prot)
 {
 	if (os_mayfail())

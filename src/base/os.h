@@ -17,6 +17,9 @@
 /* Monotonic time in nanoseconds. */
 int64_t nanotime(void);
 
+/* Sleeps for about ns. */
+void os_nanosleep(int64_t ns);
+
 /* A cheap clock of unknown frequency that only ever grows: for "has enough
  * time passed to be worth asking the real clock".  See CPUTICKS_SOON. */
 static inline uint64_t cputicks(void)

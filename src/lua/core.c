@@ -6,22 +6,48 @@ __attribute__((visibility("default"))) int luaopen_luapark_core(lua_State *L);
 
 static const char loaded[] = "luapark.core"; /* in the registry: the library's table */
 
-/* One state can be the process's P0; a second is refused in words. */
+/* The host's end is ours: a value in its registry, whose finalizer says so. */
+static int closing(lua_State *L)
+{
+	(void)L;
+	(void)host_close();
+	return 0;
+}
+
+static void watchend(lua_State *L)
+{
+	lua_newuserdata(L, 1);
+	lua_createtable(L, 0, 1);
+	lua_pushcfunction(L, closing);
+	lua_setfield(L, -2, "__gc");
+	lua_setmetatable(L, -2);
+	luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* One state of the host's can be p0's; a second is refused in words.  The others are our
+ * own (state.c). */
 int luaopen_luapark_core(lua_State *L)
 {
 	lua_getfield(L, LUA_REGISTRYINDEX, loaded);
 	if (lua_istable(L, -1)) /* package.loaded has forgotten us */
 		return 1;
 	lua_pop(L, 1);
-	if (sched.started)
+	P *pp = state_owner(L);
+	if (!pp && sched.started)
 		return luaL_error(L, "luapark is already loaded in another Lua state of this process");
-	struct lstate *ls = host_open(L, &p0);
+	struct lstate *ls = host_open(L, pp ? pp : &p0);
 	lua_newtable(L);
 	lib_proc_open(L, ls);
+	lib_share_open(L, ls);
 	lib_coroutine_open(L, ls);
 	lib_require_open(L, ls);
 	lib_net_open(L, ls);
 	lib_http_open(L, ls);
+	lib_values_open(L, ls);
+	if (!pp) {
+		state_model(L);
+		watchend(L);
+	}
 	lua_pushvalue(L, -1);
 	lua_setfield(L, LUA_REGISTRYINDEX, loaded);
 	return 1;

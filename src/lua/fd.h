@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* fd.h - the socket userdata shared by the net and http libraries. */
+/* fd.h - sockets as the net and http libraries know them: references of share.h. */
 #ifndef LUAPARK_LUA_FD_H
 #define LUAPARK_LUA_FD_H
 
 #include "lua/host.h"
 #include "park/netfd.h"
-
-#define FD "luapark.fd"
 
 /* The socket at argument idx, or an argument error. */
 struct netfd *fd_check(lua_State *L, int idx);

@@ -2,11 +2,15 @@
 /* host.c - Gs as coroutines: started, parked, resumed, ended. */
 #include "lua/host.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/os.h"
+#include "lua/codec.h"
+#include "lua/handle.h"
 #include "lua/record.h"
 #include "lua/vm.h"
 #include "park/netpoll.h"
@@ -15,13 +19,19 @@
 
 enum { FEWARGS = 15 }; /* this many fit a fresh coroutine's stack without asking */
 
-char host_parkerr;
+char host_parkerr, host_parkmsg;
+
+static bool debugportable; /* LUAPARK_DEBUG=portable */
+
+/* The report of the first uncaught error, from whatever P: the host's run takes it. */
+static struct lock paniclock = LOCK_INIT(RANK_SITE);
+static char *panic;
 
 /* Removes it; never allocates, for the key exists. */
 static void delanchor(struct lstate *ls, int table, uint32_t slot)
 {
 	lua_pushnil(ls->anchor);
-	lua_rawseti(ls->anchor, table, (int)slot);
+	lua_rawseti(ls->anchor, table, (int)gindex(ls->pp, slot));
 }
 
 bool host_protected(struct lstate *ls, lua_CFunction fn, void *ud)
@@ -79,9 +89,12 @@ static int traceback(lua_State *L)
 G *host_newg(lua_State *L, struct lstate *ls, int n, int records, const struct callsite *cs)
 {
 	P *pp = ls->pp;
+	uint32_t site = site_of(L, ls, cs);
+	if (lp_unlikely(debugportable))
+		host_debugportable(L, ls, n, site);
 	G *gp = gfget(pp);
 	if (!gp) {
-		luaL_error(L, "too many goroutines (%d)", (int)sched.gsmax);
+		luaL_error(L, "too many goroutines (%d)", (int)sched.gsperp);
 		return NULL; /* not reached */
 	}
 	lua_State *co = gp->L;
@@ -97,7 +110,7 @@ G *host_newg(lua_State *L, struct lstate *ls, int n, int records, const struct c
 		gp->wake = (int32_t)record_put(L, ls, n, records);
 		gp->nval = (uint32_t)n;
 	}
-	newproc(pp, gp, site_of(L, ls, cs));
+	newproc(pp, gp, site);
 	return gp;
 }
 
@@ -111,7 +124,7 @@ static int newco(lua_State *S)
 	lua_pushvalue(ls->anchor, A_CO);
 	lua_xmove(ls->anchor, S, 1);
 	lua_insert(S, -2);
-	lua_rawseti(S, -2, (int)ls->starting->slot);
+	lua_rawseti(S, -2, (int)gindex(ls->pp, ls->starting->slot));
 	ls->starting->L = co;
 	return 0;
 }
@@ -123,8 +136,8 @@ static lua_State *startg(struct lstate *ls, G *gp)
 	if (donor) {
 		gp->L = donor->L;
 		donor->L = NULL;
-		lua_rawgeti(ls->anchor, A_CO, (int)donor->slot);
-		lua_rawseti(ls->anchor, A_CO, (int)gp->slot);
+		lua_rawgeti(ls->anchor, A_CO, (int)gindex(ls->pp, donor->slot));
+		lua_rawseti(ls->anchor, A_CO, (int)gindex(ls->pp, gp->slot));
 		delanchor(ls, A_CO, donor->slot);
 		gfput(ls->pp, donor);
 	} else {
@@ -134,7 +147,12 @@ static lua_State *startg(struct lstate *ls, G *gp)
 	}
 	int n = (int)gp->nval;
 	begincall(gp->L);
-	record_take(ls, (uint32_t)gp->wake, gp->L, n);
+	if (lp_unlikely(gp->flags & GF_PACKED)) {
+		host_pushboot(ls, gp->L, gp);
+		n = 1;
+	} else {
+		record_take(ls, (uint32_t)gp->wake, gp->L, n);
+	}
 	endcall(gp, gp->L, n);
 	return gp->L;
 }
@@ -159,6 +177,18 @@ static int reportpanic(lua_State *S)
 	return 0;
 }
 
+/* Keeps the report that lies on the results coroutine, if it is the first. */
+static void keeppanic(struct lstate *ls)
+{
+	const char *text = lua_tostring(ls->results, -1);
+	lock(&paniclock);
+	if (!panic && text) {
+		panic = xmalloc(strlen(text) + 1);
+		strcpy(panic, text);
+	}
+	unlock(&paniclock);
+}
+
 static void failed(struct lstate *ls, G *gp, lua_State *co)
 {
 	lua_settop(ls->results, 0); /* what main returned does not matter any more */
@@ -169,6 +199,7 @@ static void failed(struct lstate *ls, G *gp, lua_State *co)
 		struct report r = {ls, gp};
 		if (!host_protected(ls, reportpanic, &r))
 			lua_xmove(ls->service, ls->results, 1); /* no memory for the report */
+		keeppanic(ls);
 	}
 	schedstop("uncaught error");
 }
@@ -195,7 +226,7 @@ static bool gdead(G *gp)
 	struct lstate *ls = gp->p->lua;
 	lua_State *co = gp->L;
 	if (gp->flags & GF_HANDLE)
-		delanchor(ls, A_HANDLE, gp->slot);
+		handle_release(ls, gp);
 	if (gp->flags & GF_PROXY)
 		delanchor(ls, A_PROXY, gp->slot);
 	if (ls->loading)
@@ -206,7 +237,9 @@ static bool gdead(G *gp)
 	}
 	if (co)
 		delanchor(ls, A_CO, gp->slot);
-	else /* killed before it ran */
+	else if (gp->flags & GF_PACKED) /* killed before it ran */
+		msg_free(gp->mail);
+	else
 		record_free(ls, (uint32_t)gp->wake, (int)gp->nval);
 	return false;
 }
@@ -262,8 +295,8 @@ const char *host_nopark(lua_State *L, struct lstate *ls)
 
 void host_parkstk(lua_State *L, struct lstate *ls, enum waitreason reason)
 {
-	G *gp = hostcurg(ls);
-	gp->reason = (uint8_t)reason;
+	G *gp = &sched.gs[ls->pp->view.cur];
+	store_relaxed(&gp->reason, (uint8_t)reason);
 	gp->parkL = L;
 	int hook = vm_savehook(L);
 	gopark_stk(gp);
@@ -349,44 +382,6 @@ static bool unlockf(G *gp)
 	return !a.refused;
 }
 
-/* Timers without a G -------------------------------------------------------- */
-
-struct timercall {
-	struct lstate *ls;
-	int32_t ref;
-	int func; /* A_FIRE or A_WAKES */
-	bool result;
-};
-
-static int calltimer(lua_State *S)
-{
-	struct timercall *a = lua_touserdata(S, 1);
-	lua_pushvalue(a->ls->anchor, a->func);
-	lua_xmove(a->ls->anchor, S, 1);
-	lua_pushinteger(S, a->ref);
-	lua_call(S, 1, 1);
-	a->result = lua_toboolean(S, -1);
-	return 0;
-}
-
-static bool timercall(P *pp, int32_t ref, int func)
-{
-	struct timercall a = {pp->lua, ref, func, false};
-	if (!host_protected(pp->lua, calltimer, &a))
-		throw("a timer's own code failed");
-	return a.result;
-}
-
-static void timerfire(P *pp, int32_t ref)
-{
-	timercall(pp, ref, A_FIRE);
-}
-
-static bool timerwakes(P *pp, int32_t ref)
-{
-	return timercall(pp, ref, A_WAKES);
-}
-
 /* The run ------------------------------------------------------------------- */
 
 /* What the run left on the results coroutine, onto L. */
@@ -400,13 +395,23 @@ static int takeresults(lua_State *L, struct lstate *ls)
 
 /* Ends all that a failed run has left.  What the dead waited for may outlive them
  * (a channel of the host's): their places in its lines are void. */
-static void killall(struct lstate *ls)
+static void killall(void)
 {
-	for (uint32_t i = 1; i < sched.ngs; i++)
-		if (readgstatus(&sched.gs[i]) == Gwaiting)
-			sudogdone(&sched.gs[i]);
-	ls->loading = NULL; /* its frames stood on their stacks */
-	gkillall(ls->pp);
+	for (G *gp = gnext(0); gp; gp = gnext(gp->slot + 1)) {
+		if (readgstatus(gp) == Gwaiting && gp->sel)
+			store_relaxed(&sudogs.done[gp->sel], DONE_YES);
+		if (gp->p)
+			gp->p->lua->loading = NULL; /* its frames stood on their stacks */
+	}
+	gkillall();
+}
+
+/* The report of a panic, onto L. */
+static void takepanic(lua_State *L)
+{
+	lua_pushstring(L, panic ? panic : "uncaught error\n");
+	free(panic);
+	panic = NULL;
 }
 
 enum runend host_run(lua_State *L, struct lstate *ls, int n, int *nresults)
@@ -419,16 +424,24 @@ enum runend host_run(lua_State *L, struct lstate *ls, int n, int *nresults)
 	int records = lua_gettop(L) - n - 1;
 	lua_insert(L, records);
 	struct callsite cs = vm_callsite(L);
-	ls->mainid = host_newg(L, ls, n, records, &cs)->id;
+	G *gp = host_newg(L, ls, n, records, &cs);
+	gp->flags |= GF_STAYS; /* its results are wanted here */
+	ls->mainid = gp->id;
 	lua_remove(L, records);
 	const char *why = mstart(&m0, pp);
 	enum runend end = RUN_OK;
 	if (load_relaxed(&sched.signal) != 0) {
 		end = RUN_SIGNAL;
+		lua_settop(ls->results, 0);
 		host_pushstacks(L, ls);
 		lua_xmove(L, ls->results, 1);
 	} else if (why) {
 		end = ls->mainend == MAIN_FAILED ? RUN_FAILED : RUN_PANIC;
+		if (end == RUN_PANIC) {
+			lua_settop(ls->results, 0);
+			takepanic(L);
+			lua_xmove(L, ls->results, 1);
+		}
 		lua_settop(ls->results, 1);
 	} else if (ls->mainend != MAIN_RETURNED) {
 		end = RUN_DEADLOCK;
@@ -442,8 +455,8 @@ enum runend host_run(lua_State *L, struct lstate *ls, int n, int *nresults)
 		lua_xmove(L, ls->results, 1);
 	}
 	ls->mainid = 0;
-	if (end != RUN_OK)
-		killall(ls);
+	if (end != RUN_OK && sched.halted)
+		killall();
 	*nresults = takeresults(L, ls);
 	return end;
 }
@@ -457,6 +470,37 @@ void host_register(lua_State *L, struct lstate *ls, const luaL_Reg *funcs)
 	}
 }
 
+static int collect(lua_State *S)
+{
+	struct lstate *ls = lua_touserdata(S, 1);
+	ls->collecting = lua_gc(S, LUA_GCSTEP, 0) == 0;
+	return 0;
+}
+
+/* A cycle begins here only when much has been made since the last one that ended here:
+ * otherwise whoever idles often would collect all the time. */
+static bool gcstep(P *pp)
+{
+	struct lstate *ls = pp->lua;
+	int kb = lua_gc(ls->service, LUA_GCCOUNT, 0);
+	if (!ls->collecting && kb < ls->kept + ls->kept / 4 + 256)
+		return false;
+	if (!host_protected(ls, collect, ls)) /* a finalizer's error: LuaJIT's own collector drops it, too */
+		lua_settop(ls->service, 0);
+	if (!ls->collecting)
+		ls->kept = lua_gc(ls->service, LUA_GCCOUNT, 0);
+	return ls->collecting;
+}
+
+/* Makes the table at idx of A forget values that nobody else holds. */
+static void weak(lua_State *A, int idx)
+{
+	lua_createtable(A, 0, 1);
+	lua_pushliteral(A, "v");
+	lua_setfield(A, -2, "__mode");
+	lua_setmetatable(A, idx);
+}
+
 /* A coroutine of ours, kept by the registry for good. */
 static lua_State *owncoroutine(lua_State *L)
 {
@@ -465,19 +509,54 @@ static lua_State *owncoroutine(lua_State *L)
 	return co;
 }
 
+/* In a script: what there is to say, and the status that m0 would have ended with. */
+static __attribute__((noreturn)) void abandon(void)
+{
+	const char *text = panic; /* kept before the stop, and not taken */
+	uint32_t sig = load_relaxed(&sched.signal);
+	fflush(NULL);
+	if (text)
+		fputs(text, stderr);
+	if (sig == SIGINT) {
+		fputs("luapark: interrupted!\n", stderr);
+		signal(SIGINT, SIG_DFL);
+		raise(SIGINT);
+	}
+	_exit(2);
+}
+
+static const struct schedops ops = {
+	.rung = rung,
+	.unlockf = unlockf,
+	.gdead = gdead,
+	.timers = timers_run,
+	.netpoll = netpoll,
+	.netblock = netblock,
+	.pending = timers_pending,
+	.stoptimer = timer_unpark,
+	.wakenetpoll = netpoll_wake,
+	.openp = state_openp,
+	.closep = state_closep,
+	.pack = host_pack,
+	.interrupt = host_interrupt,
+	.gcstep = gcstep,
+	.abandon = abandon,
+};
+
+/* Once in the process. */
+static void init(void)
+{
+	vm_init();
+	schedinit(&ops);
+	sudogs_init();
+	val_freemsg = msg_free;
+	debugportable = scheddebug("portable");
+}
+
 struct lstate *host_open(lua_State *L, P *pp)
 {
-	static const struct schedops ops = {
-		.rung = rung,
-		.unlockf = unlockf,
-		.gdead = gdead,
-		.timers = timers_run,
-		.netpoll = netpoll,
-		.pending = timers_pending,
-		.stoptimer = timer_unpark,
-		.wakenetpoll = netpoll_wake,
-	};
-	vm_init();
+	if (pp == &p0)
+		init();
 	struct lstate *ls = xcalloc(1, sizeof *ls);
 	ls->pp = pp;
 	record_init(ls);
@@ -490,19 +569,19 @@ struct lstate *host_open(lua_State *L, P *pp)
 		luaL_error(L, "not enough memory");
 	for (int i = 1; i <= A_COUNT; i++)
 		lua_newtable(ls->anchor);
+	weak(ls->anchor, A_FOREIGN);
+	weak(ls->anchor, A_OBJECTS);
 	lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
 	lua_getfield(L, -1, "_G");
 	lua_getfield(L, -1, "xpcall");
+	host_setanchor(L, ls, A_XPCALL);
 	lua_pushlightuserdata(L, ls);
 	lua_pushcclosure(L, traceback, 1);
-	lua_xmove(L, ls->anchor, 2);
-	lua_replace(ls->anchor, A_TRACEBACK);
-	lua_replace(ls->anchor, A_XPCALL);
+	host_setanchor(L, ls, A_TRACEBACK);
 	lua_pop(L, 2);
-	schedinit(&ops);
-	sudogs_init();
 	netpoll_init(pp);
-	timers_init(pp, timerfire, timerwakes);
+	timers_init(pp);
 	pp->lua = ls;
+	values_init(L, ls);
 	return ls;
 }

@@ -15,17 +15,22 @@
 #include <lua.h>
 
 #include "lua/vm.h"
+#include "park/obj.h"
 #include "sched/sched.h"
 
 enum {
-	A_CO = 1,  /* slot -> its coroutine, once it runs */
+	A_CO = 1,  /* gindex -> its coroutine, once it runs */
 	A_RECORDS, /* functions and arguments of Gs that have not run (record.c) */
-	A_HANDLE,  /* slot -> its handle, while it lives */
-	A_TEXT,	   /* slot -> the user's own wait reason */
-	A_PROXY,   /* slot -> what coroutine.running() says in it */
+	A_HANDLE,  /* gindex -> its handle, while it lives here */
+	A_FOREIGN, /* slot -> a handle of a G that lives elsewhere, or no more; weak */
+	A_TEXT,	   /* gindex -> the user's own wait reason */
+	A_PROXY,   /* gindex -> what coroutine.running() says in it */
 	A_HANDLEMT, /* the metatable of handles */
-	A_FIRE,	   /* function(ref): a timer without a G is due */
-	A_WAKES,   /* function(ref): would it ready a G? */
+	A_OBJECTS, /* object -> the handle by which this state knows it; weak (share.c) */
+	A_ELEM,	   /* sudog - sudogbase -> the value that travels with it, at home (waitq.lua) */
+	A_ADOPT,   /* function(kind, handle or nil, object, its reference) -> handle of the object */
+	A_CARRY,   /* function(value, what for): the value as another G shall see it */
+	A_BOOT,	   /* function(message): what a G that came as a message runs */
 	A_XPCALL,  /* what each G's function is called by, */
 	A_TRACEBACK, /* and what an uncaught error is given to */
 	A_COUNT = A_TRACEBACK
@@ -51,11 +56,67 @@ struct lstate {
 	uintptr_t lastkey[3];	 /* site.c: where the last go was, */
 	uint32_t lastsite;	 /* and its number */
 	char why[128];	/* host_nopark's answer where it is not constant */
+	const void *mt[OBJ_KINDS][2]; /* metatables of handles at home, and of shared ones */
+	struct values *values;	 /* known.c and its kin */
+	/* The user's hook while ours is set (interrupt.c). */
+	lua_Hook userhook;
+	int usermask, usercount;
+	bool collecting; /* a cycle of the collector that idle time began is under way; */
+	int kept;	 /* KB that were left when the last one ended */
 };
 
 /* Makes L's state the one of pp, and starts the scheduler's other parts.  Any
  * error is Lua's. */
 struct lstate *host_open(lua_State *L, P *pp);
+
+/* state.c */
+
+/* What every state but the first is made after: the paths and so on of L, which has just
+ * been opened as p0's.  */
+void state_model(lua_State *L);
+/* Called, protected, in each new state that is not the host's, when luapark is loaded. */
+void state_onopen(lua_CFunction fn);
+/* The scheduler's openp and closep. */
+bool state_openp(P *pp);
+void state_closep(P *pp);
+/* The P that L's state is being opened for, or NULL: the host's. */
+P *state_owner(lua_State *L);
+/* Ends all threads of ours; false when some could not be stopped, and the process should
+ * end at once. */
+bool host_close(void);
+
+/* pack.c: Gs that change Ps */
+
+/* The scheduler's pack. */
+enum packed host_pack(P *pp, G *gp, bool chatty);
+/* A new goroutine of the function and n arguments on top of L, copied: any P may run
+ * it.  NULL, and why on top, if something cannot be copied. */
+G *host_newpacked(lua_State *L, struct lstate *ls, int n, const struct callsite *cs);
+/* LUAPARK_DEBUG=portable: says, once for each place, why the function and n arguments on top
+ * of L have to stay. */
+void host_debugportable(lua_State *L, struct lstate *ls, int n, uint32_t site);
+/* Pushes what the coroutine of gp, packed, is to call, and its argument. */
+void host_pushboot(struct lstate *ls, lua_State *co, G *gp);
+
+/* interrupt.c */
+
+/* The Lua function that has called the running C function is of our own files. */
+void interrupt_init(lua_State *L);
+/* The scheduler's interrupt. */
+void host_interrupt(P *pp);
+
+/* Replaces an anchored value by the one on top of L, which it pops. */
+static inline void host_setanchor(lua_State *L, struct lstate *ls, int idx)
+{
+	lua_xmove(L, ls->anchor, 1);
+	lua_replace(ls->anchor, idx);
+}
+
+static inline void host_pushanchor(lua_State *L, struct lstate *ls, int idx)
+{
+	lua_pushvalue(ls->anchor, idx);
+	lua_xmove(ls->anchor, L, 1);
+}
 
 /* The state that the running C function belongs to.  In a goroutine that is what
  * this thread runs; in the host it is the function's first upvalue, which every C
@@ -81,8 +142,9 @@ void host_register(lua_State *L, struct lstate *ls, const luaL_Reg *funcs);
  * cs: who wants it. */
 G *host_newg(lua_State *L, struct lstate *ls, int n, int records, const struct callsite *cs);
 
-/* What a gopark returns first when its unlockf raised an error, the second. */
-extern char host_parkerr;
+/* What a gopark returns first when its unlockf raised an error, the second; and when the
+ * second is a message with the values. */
+extern char host_parkerr, host_parkmsg;
 
 /* How a run ended; what it left on top of L. */
 enum runend {
@@ -121,7 +183,7 @@ const char *host_nopark(lua_State *L, struct lstate *ls);
 /* The short way, where host_yields: the C function returns lua_yield(L, n) next. */
 static inline void host_yieldpark(lua_State *L, struct lstate *ls, G *gp, enum waitreason reason)
 {
-	gp->reason = (uint8_t)reason;
+	store_relaxed(&gp->reason, (uint8_t)reason);
 	gp->parkL = L;
 	ls->yield = GOUT_PARK;
 }
@@ -151,6 +213,8 @@ void lib_coroutine_open(lua_State *L, struct lstate *ls);
 void lib_require_open(lua_State *L, struct lstate *ls);
 void lib_net_open(lua_State *L, struct lstate *ls);
 void lib_http_open(lua_State *L, struct lstate *ls);
+void lib_share_open(lua_State *L, struct lstate *ls);
+void lib_values_open(lua_State *L, struct lstate *ls);
 
 /* gp, which may be loading modules, is dead: who waits for them goes on. */
 void lib_require_gdead(struct lstate *ls, G *gp);
@@ -167,7 +231,7 @@ void host_pushtitle(lua_State *L, struct lstate *ls, G *gp);
 void host_pushreason(lua_State *L, struct lstate *ls, G *gp);
 /* Pushes what is known of gp: title, traceback, created by. */
 void host_pushstack(lua_State *L, struct lstate *ls, G *gp);
-/* The same of all living Gs. */
+/* The same of all living Gs of all Ps.  The world is stopped. */
 void host_pushstacks(lua_State *L, struct lstate *ls);
 /* Pushes "" or "created by FILE:LINE in goroutine N\n". */
 void host_pushcreatedby(lua_State *L, const G *gp);
@@ -177,5 +241,7 @@ void host_pushcreatedby(lua_State *L, const G *gp);
 uint32_t site_of(lua_State *L, struct lstate *ls, const struct callsite *cs);
 /* "FILE:LINE", or NULL if it is not known. */
 const char *site_text(uint32_t site);
+/* Whether this is the first report about the place. */
+bool site_report(uint32_t site);
 
 #endif

@@ -28,7 +28,7 @@ static void newproxy(lua_State *L, struct lstate *ls, G *gp)
 	lua_pushvalue(ls->anchor, A_PROXY);
 	lua_xmove(ls->anchor, L, 1);
 	lua_pushvalue(L, -2);
-	lua_rawseti(L, -2, (int)gp->slot);
+	lua_rawseti(L, -2, (int)gindex(ls->pp, gp->slot));
 	lua_pop(L, 1);
 	gp->flags |= GF_PROXY;
 }
@@ -43,7 +43,7 @@ static int running(lua_State *L)
 	} else if (gp->id == ls->mainid) {
 		lua_pushnil(L);
 	} else if (gp->flags & GF_PROXY) {
-		lua_rawgeti(ls->anchor, A_PROXY, (int)gp->slot);
+		lua_rawgeti(ls->anchor, A_PROXY, (int)gindex(ls->pp, gp->slot));
 		lua_xmove(ls->anchor, L, 1);
 	} else {
 		newproxy(L, ls, gp);

@@ -223,20 +223,19 @@ static int finish(lua_State *L, struct parser *ps)
 	return malformed(L, ps);
 }
 
-/* parse(parser, fd) -> true once the response is complete | nil, code | nil, 0, why */
-static int l_parse(lua_State *L)
+enum { COMPLETE = 0, MALFORMED = 1 };
+
+/* Feeds the parser what the socket has: COMPLETE, MALFORMED, or an error of the socket.
+ * Holding its lock. */
+static ssize_t feed(struct parser *ps, struct netfd *nf)
 {
-	struct parser *ps = luaL_checkudata(L, 1, PARSER);
-	struct netfd *nf = fd_check(L, 2);
 	for (;;) {
 		size_t n;
 		const char *s = netfd_input(nf, &n);
 		if (n == 0) {
 			ssize_t got = netfd_fill(nf);
-			if (got == UV_EOF)
-				return finish(L, ps);
 			if (got < 0)
-				return fd_fail(L, got);
+				return got;
 			continue;
 		}
 		ps->started = true;
@@ -245,12 +244,29 @@ static int l_parse(lua_State *L)
 			netfd_consume(nf, n);
 		} else if (err == HPE_PAUSED || err == HPE_PAUSED_UPGRADE) {
 			netfd_consume(nf, (size_t)(llhttp_get_error_pos(&ps->http) - s));
-			lua_pushboolean(L, 1);
-			return 1;
+			return COMPLETE;
 		} else {
-			return malformed(L, ps);
+			return MALFORMED;
 		}
 	}
+}
+
+/* parse(parser, fd) -> true once the response is complete | nil, code | nil, 0, why */
+static int l_parse(lua_State *L)
+{
+	struct parser *ps = luaL_checkudata(L, 1, PARSER);
+	struct netfd *nf = fd_check(L, 2);
+	netfd_lock(nf);
+	ssize_t got = feed(ps, nf);
+	netfd_unlock(nf);
+	if (got == MALFORMED)
+		return malformed(L, ps);
+	if (got == UV_EOF)
+		return finish(L, ps);
+	if (got < 0)
+		return fd_fail(L, got);
+	lua_pushboolean(L, 1);
+	return 1;
 }
 
 static const char *end(const char *s)

@@ -11,8 +11,10 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "base/buf.h"
 #include "base/os.h"
 #include "lua/fd.h"
+#include "lua/share.h"
 #include "park/resolve.h"
 #include "park/timer.h"
 
@@ -20,7 +22,12 @@
 
 struct netfd *fd_check(lua_State *L, int idx)
 {
-	return luaL_checkudata(L, idx, FD);
+	static struct netfd gone = {.fd = -1, .shared = true, .lock = LOCK_INIT(RANK_OBJ)};
+	struct obj *o = share_checkref(L, idx);
+	if (!o)
+		return &gone; /* as if it were closed */
+	luaL_argcheck(L, o->kind == OBJ_CONN || o->kind == OBJ_LISTENER, idx, "socket expected");
+	return (struct netfd *)o;
 }
 
 int fd_fail(lua_State *L, ssize_t code)
@@ -31,12 +38,12 @@ int fd_fail(lua_State *L, ssize_t code)
 }
 
 /* Pushes a closed socket, to be filled. */
-static struct netfd *newfd(lua_State *L, P *pp)
+static struct netfd *newfd(lua_State *L)
 {
-	struct netfd *nf = lua_newuserdata(L, sizeof *nf);
-	netfd_init(nf, pp, -1);
-	luaL_getmetatable(L, FD);
-	lua_setmetatable(L, -2);
+	struct netfd *nf = netfd_new();
+	if (!nf)
+		luaL_error(L, "not enough memory");
+	share_pushref(L, &nf->o);
 	return nf;
 }
 
@@ -67,8 +74,8 @@ static int l_connect(lua_State *L)
 	const struct sockaddr *sa = checkaddr(L, 1, &len);
 	struct sockaddr_storage addr; /* aligned */
 	memcpy(&addr, sa, len);
-	struct netfd *nf = newfd(L, hostof(L)->pp);
-	int err = netfd_connect(nf, nf->p, (struct sockaddr *)&addr, len);
+	struct netfd *nf = newfd(L);
+	int err = netfd_connect(nf, (struct sockaddr *)&addr, len);
 	if (err != 0 && err != NETFD_AGAIN)
 		return fd_fail(L, err);
 	lua_pushboolean(L, err == NETFD_AGAIN);
@@ -88,9 +95,8 @@ static int l_listen(lua_State *L)
 	const struct sockaddr *sa = checkaddr(L, 1, &len);
 	struct sockaddr_storage addr;
 	memcpy(&addr, sa, len);
-	struct netfd *nf = newfd(L, hostof(L)->pp);
-	int err = netfd_listen(nf, nf->p, (struct sockaddr *)&addr, len, luaL_optint(L, 2, SOMAXCONN),
-			       lua_toboolean(L, 3));
+	int backlog = luaL_optint(L, 2, SOMAXCONN);
+	int err = netfd_listen(newfd(L), (struct sockaddr *)&addr, len, backlog, lua_toboolean(L, 3));
 	return err == 0 ? 1 : fd_fail(L, err);
 }
 
@@ -98,8 +104,7 @@ static int l_listen(lua_State *L)
 static int l_accept(lua_State *L)
 {
 	struct netfd *ln = fd_check(L, 1);
-	struct netfd *conn = newfd(L, ln->p);
-	int err = netfd_accept(ln, conn);
+	int err = netfd_accept(ln, newfd(L));
 	return err == 0 ? 1 : fd_fail(L, err);
 }
 
@@ -118,6 +123,34 @@ static int l_shutdown(lua_State *L)
 static int l_nodelay(lua_State *L)
 {
 	return done(L, netfd_nodelay(fd_check(L, 1), lua_toboolean(L, 2)));
+}
+
+/* settimeout(fd, seconds | nil) */
+static int l_settimeout(lua_State *L)
+{
+	netfd_settimeout(fd_check(L, 1), luaL_optnumber(L, 2, -1));
+	return 0;
+}
+
+/* timeout(fd) -> seconds | nil */
+static int l_timeout(lua_State *L)
+{
+	double seconds = netfd_timeout(fd_check(L, 1));
+	if (seconds < 0)
+		return 0;
+	lua_pushnumber(L, seconds);
+	return 1;
+}
+
+/* Tests only: number(fd) -> the descriptor, -1 if it is closed */
+static int l_number(lua_State *L)
+{
+	struct netfd *nf = fd_check(L, 1);
+	netfd_lock(nf);
+	int fd = nf->fd;
+	netfd_unlock(nf);
+	lua_pushinteger(L, fd);
+	return 1;
 }
 
 static void pushaddr(lua_State *L, const struct sockaddr_storage *addr)
@@ -149,7 +182,8 @@ static int l_address(lua_State *L)
 
 /* Reading and writing ------------------------------------------------------- */
 
-/* Takes n bytes of the input as a string; of a line, all but its end. */
+/* Takes n bytes of the input as a string; of a line, all but its end.  Holding the lock,
+ * which it releases. */
 static int take(lua_State *L, struct netfd *nf, size_t n, bool chop)
 {
 	size_t have, len = n;
@@ -158,17 +192,38 @@ static int take(lua_State *L, struct netfd *nf, size_t n, bool chop)
 		len--;
 	if (chop && len > 0 && len < n && s[len - 1] == '\r')
 		len--;
-	lua_pushlstring(L, s, len);
-	netfd_consume(nf, n);
+	if (!nf->shared) {
+		lua_pushlstring(L, s, len);
+		netfd_consume(nf, n);
+		return 1;
+	}
+	/* Making a string may collect, and so call a finalizer that uses the socket. */
+	struct buf copy __attribute__((cleanup(buf_free))) = {0};
+	buf_put(&copy, s, len);
+	if (!copy.failed)
+		netfd_consume(nf, n);
+	netfd_unlock(nf);
+	if (copy.failed)
+		return luaL_error(L, "not enough memory");
+	lua_pushlstring(L, len > 0 ? (const char *)copy.p : "", len);
 	return 1;
+}
+
+/* The same, or the error n. */
+static int result(lua_State *L, struct netfd *nf, ssize_t n, bool chop)
+{
+	if (n >= 0)
+		return take(L, nf, (size_t)n, chop);
+	netfd_unlock(nf);
+	return fd_fail(L, n);
 }
 
 /* readline(fd, keepend) -> line | nil, code */
 static int l_readline(lua_State *L)
 {
 	struct netfd *nf = fd_check(L, 1);
-	ssize_t n = netfd_line(nf);
-	return n < 0 ? fd_fail(L, n) : take(L, nf, (size_t)n, !lua_toboolean(L, 2));
+	netfd_lock(nf);
+	return result(L, nf, netfd_line(nf), !lua_toboolean(L, 2));
 }
 
 /* readn(fd, n) -> n bytes, fewer only at the end of the input | nil, code */
@@ -176,20 +231,17 @@ static int l_readn(lua_State *L)
 {
 	struct netfd *nf = fd_check(L, 1);
 	lua_Number want = luaL_checknumber(L, 2);
-	if (nf->fd < 0)
-		return fd_fail(L, UV_EBADF);
-	ssize_t n = netfd_atleast(nf, (size_t)want);
-	return n < 0 ? fd_fail(L, n) : take(L, nf, (size_t)n, false);
+	netfd_lock(nf);
+	return result(L, nf, nf->fd < 0 ? UV_EBADF : netfd_atleast(nf, (size_t)want), false);
 }
 
 /* readall(fd) -> all there is until the end of the input | nil, code */
 static int l_readall(lua_State *L)
 {
 	struct netfd *nf = fd_check(L, 1);
+	netfd_lock(nf);
 	ssize_t n = netfd_atleast(nf, SIZE_MAX);
-	if (n == UV_EOF)
-		n = 0;
-	return n < 0 ? fd_fail(L, n) : take(L, nf, (size_t)n, false);
+	return result(L, nf, n == UV_EOF ? 0 : n, false);
 }
 
 /* readany(fd, max) -> what is there, at least a byte | nil, code */
@@ -197,11 +249,10 @@ static int l_readany(lua_State *L)
 {
 	struct netfd *nf = fd_check(L, 1);
 	size_t have, max = (size_t)luaL_checknumber(L, 2);
+	netfd_lock(nf);
 	ssize_t n = netfd_atleast(nf, 1);
-	if (n < 0)
-		return fd_fail(L, n);
 	netfd_input(nf, &have);
-	return take(L, nf, have < max ? have : max, false);
+	return result(L, nf, n < 0 ? n : (ssize_t)(have < max ? have : max), false);
 }
 
 /* write(fd, s, from) -> how many bytes, counted from the from-th | nil, code */
@@ -363,6 +414,7 @@ void lib_net_open(lua_State *L, struct lstate *ls)
 		{"write", l_write},	  {"wait", l_wait},	      {"newlookup", l_newlookup},
 		{"lookup", l_lookup},	  {"forget", l_forget},	      {"lookedup", l_lookedup},
 		{"numeric", l_numeric},	  {"unixaddr", l_unixaddr},   {"error", l_error},
+		{"timeout", l_timeout},	  {"settimeout", l_settimeout}, {"number", l_number},
 		{NULL, NULL}};
 	static const struct {
 		const char *name;
@@ -371,13 +423,10 @@ void lib_net_open(lua_State *L, struct lstate *ls)
 		     {"EPIPE", UV_EPIPE},   {"ETIMEDOUT", UV_ETIMEDOUT}, {"READY", POLL_READY},
 		     {"CLOSED", POLL_CLOSED}, {"TIMEOUT", POLL_TIMEOUT}, {"INET", AF_INET},
 		     {"INET6", AF_INET6},     {"UNIXMAX", sizeof((struct sockaddr_un *)0)->sun_path - 1}};
-	luaL_newmetatable(L, FD);
-	lua_pushcfunction(L, l_close);
-	lua_setfield(L, -2, "__gc");
 	luaL_newmetatable(L, LOOKUP);
 	lua_pushcfunction(L, l_forget);
 	lua_setfield(L, -2, "__gc");
-	lua_pop(L, 2);
+	lua_pop(L, 1);
 	lua_newtable(L);
 	host_register(L, ls, funcs);
 	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {

@@ -5,10 +5,12 @@
  * FFI, in lua/luapark/; what is here is how such code enters C to park, and the
  * addresses by which it reads and readies. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/os.h"
+#include "lua/codec.h"
 #include "lua/handle.h"
 #include "lua/host.h"
 #include "lua/vm.h"
@@ -34,6 +36,23 @@ static int l_go(lua_State *L)
 	luaL_checktype(L, 1, LUA_TFUNCTION);
 	struct callsite cs = vm_callsite(L);
 	G *gp = host_newg(L, ls, lua_gettop(L) - 1, lua_upvalueindex(2), &cs);
+	if (!cs.wantsresult)
+		return 0;
+	host_pushg(L, ls, gp);
+	return 1;
+}
+
+/* spawn(fn, ...) -> g: a goroutine that may run on any P.  It gets copies: of the arguments,
+ * of what fn has captured, of the user's globals that it names; modules are required anew
+ * there. */
+static int l_spawn(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	luaL_checktype(L, 1, LUA_TFUNCTION);
+	struct callsite cs = vm_callsite(L);
+	G *gp = host_newpacked(L, ls, lua_gettop(L) - 1, &cs);
+	if (!gp)
+		return luaL_error(L, "cannot send %s", lua_tostring(L, -1));
 	if (!cs.wantsresult)
 		return 0;
 	host_pushg(L, ls, gp);
@@ -173,7 +192,7 @@ static int l_gopark(lua_State *L)
 		lua_pushvalue(ls->anchor, A_TEXT);
 		lua_xmove(ls->anchor, L, 1);
 		lua_insert(L, 3);
-		lua_rawseti(L, 3, (int)gp->slot);
+		lua_rawseti(L, 3, (int)gindex(ls->pp, gp->slot));
 		flags |= GF_REASONTEXT;
 	}
 	lua_settop(L, 2);
@@ -181,23 +200,146 @@ static int l_gopark(lua_State *L)
 	return host_parkret(L, ls, WR_USER, 2);
 }
 
+struct parkmail {
+	struct mail m;
+	G *gp;
+	struct msg *msg;
+};
+
+/* The values of a goready from another P: gopark takes them out of the message. */
+static void parkarrived(P *pp, struct mail *m)
+{
+	struct parkmail *pm = (struct parkmail *)m;
+	G *gp = pm->gp;
+	(void)pp;
+	lua_pushlightuserdata(gp->parkL, &host_parkmsg);
+	lua_pushlightuserdata(gp->parkL, pm->msg);
+	gp->nval = 2;
+	gp->flags &= (uint16_t) ~(GF_GOPARK | GF_REASONTEXT);
+	goreadylast(gp, 1);
+	free(pm);
+}
+
+static int notparked(lua_State *L)
+{
+	lua_settop(L, 1);
+	luaL_callmeta(L, 1, "__tostring");
+	lua_pushfstring(L, "%s is not parked in gopark", lua_tostring(L, -1));
+	return luaL_argerror(L, 1, lua_tostring(L, -1));
+}
+
+/* Replaces the arguments from 2 on by what another G shall see of them. */
+static void carry(lua_State *L, struct lstate *ls, int n)
+{
+	luaL_checkstack(L, 4, "values for goready");
+	for (int i = 2; i <= n + 1; i++) {
+		int t = lua_type(L, i);
+		if (t <= LUA_TLIGHTUSERDATA || t == LUA_TNUMBER || t == LUA_TSTRING)
+			continue;
+		host_pushanchor(L, ls, A_CARRY);
+		lua_pushvalue(L, i);
+		lua_call(L, 1, 2);
+		if (lua_isnil(L, -2))
+			luaL_error(L, "cannot send %s", lua_tostring(L, -1));
+		lua_pop(L, 1);
+		lua_replace(L, i);
+	}
+}
+
 /* goready(g, ...) */
 static int l_goready(lua_State *L)
 {
+	struct lstate *ls = hostof(L);
+	struct handleid h;
 	G *gp = host_checkg(L, 1);
-	if (!gp || readgstatus(gp) != Gwaiting || !(gp->flags & GF_GOPARK)) {
-		luaL_callmeta(L, 1, "__tostring");
-		lua_pushfstring(L, "%s is not parked in gopark", lua_tostring(L, -1));
-		return luaL_argerror(L, 1, lua_tostring(L, -1));
-	}
+	if (!gp || !handle_id(L, ls, 1, &h))
+		return notparked(L);
 	int n = lua_gettop(L) - 1;
-	if (!lua_checkstack(gp->parkL, n + 2))
-		return luaL_error(L, "too many values for goready (%d)", n);
-	lua_xmove(L, gp->parkL, n);
-	gp->nval = (uint32_t)n;
-	gp->flags &= (uint16_t) ~(GF_GOPARK | GF_REASONTEXT);
-	goready(gp, 1);
+	if (gp->p == ls->pp) {
+		if (readgstatus(gp) != Gwaiting || !(gp->flags & GF_GOPARK))
+			return notparked(L);
+		carry(L, ls, n);
+		if (!lua_checkstack(gp->parkL, n + 2))
+			return luaL_error(L, "too many values for goready (%d)", n);
+		if (!gclaim(gp, h.id))
+			return notparked(L);
+		lua_xmove(L, gp->parkL, n);
+		gp->nval = (uint32_t)n;
+		gp->flags &= (uint16_t) ~(GF_GOPARK | GF_REASONTEXT);
+		goready(gp, 1);
+		return 0;
+	}
+	struct msg *msg = msg_encode(L, ls, n, CODEC_SHARE, NULL);
+	if (!msg)
+		return luaL_error(L, "cannot send %s", lua_tostring(L, -1));
+	struct parkmail *pm = xmalloc(sizeof *pm);
+	*pm = (struct parkmail){{NULL, parkarrived}, gp, msg};
+	if (!gclaim(gp, h.id)) {
+		msg_free(msg);
+		free(pm);
+		return notparked(L);
+	}
+	postmail(gp->p, &pm->m);
 	return 0;
+}
+
+/* Output -------------------------------------------------------------------------- */
+
+/* print(...): Lua's, but written by one call, so that lines of several Ps stay whole. */
+static int l_print(lua_State *L)
+{
+	int n = lua_gettop(L);
+	luaL_checkstack(L, n + 4, "values to print");
+	lua_getglobal(L, "tostring");
+	for (int i = 1; i <= n; i++) {
+		lua_pushvalue(L, n + 1);
+		lua_pushvalue(L, i);
+		lua_call(L, 1, 1);
+		if (!lua_isstring(L, -1))
+			return luaL_error(L, LUA_QL("tostring") " must return a string to " LUA_QL("print"));
+		lua_replace(L, i);
+	}
+	lua_settop(L, n);
+	luaL_Buffer b;
+	luaL_buffinit(L, &b);
+	for (int i = 1; i <= n; i++) {
+		if (i > 1)
+			luaL_addchar(&b, '\t');
+		lua_pushvalue(L, i);
+		luaL_addvalue(&b);
+	}
+	luaL_addchar(&b, '\n');
+	luaL_pushresult(&b);
+	size_t len;
+	const char *s = lua_tolstring(L, -1, &len);
+	fwrite(s, 1, len, stdout);
+	return 0;
+}
+
+/* How many Ps -------------------------------------------------------------------- */
+
+/* gomaxprocs([n]) -> previous */
+static int l_gomaxprocs(lua_State *L)
+{
+	uint32_t was = load_relaxed(&sched.gomaxprocs);
+	if (!lua_isnoneornil(L, 1)) {
+		luaL_checktype(L, 1, LUA_TNUMBER);
+		lua_Number n = lua_tonumber(L, 1);
+		if (!(n >= 1 && n <= sched.maxprocs && n == floor(n)))
+			return luaL_argerror(L, 1, lua_pushfstring(L, "whole number from 1 to %d expected, got %f",
+								   (int)sched.maxprocs, n));
+		if ((uint32_t)n != was)
+			procresize((uint32_t)n);
+	}
+	lua_pushinteger(L, (lua_Integer)was);
+	return 1;
+}
+
+/* numcpu() -> the CPUs that this process may use */
+static int l_numcpu(lua_State *L)
+{
+	lua_pushinteger(L, (lua_Integer)numcpu());
+	return 1;
 }
 
 /* Looking ------------------------------------------------------------------- */
@@ -214,48 +356,21 @@ static int l_getg(lua_State *L)
 	return 1;
 }
 
-/* isdaemon(slot): for timers, which ask whom they would wake */
-static int l_isdaemon(lua_State *L)
-{
-	G *gp = &sched.gs[lua_tointeger(L, 1)];
-	lua_pushboolean(L, gp->flags & GF_DAEMON);
-	return 1;
-}
-
 /* stack([all]) -> text */
 static int l_stack(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
 	G *gp = hostcurg(ls);
-	if (lua_toboolean(L, 1))
+	if (lua_toboolean(L, 1)) {
+		stoptheworld();
 		host_pushstacks(L, ls);
-	else if (gp)
+		starttheworld();
+	} else if (gp) {
 		host_pushstack(L, ls, gp);
-	else
+	} else {
 		luaL_traceback(L, L, NULL, 1);
+	}
 	return 1;
-}
-
-/* Timers without a G -------------------------------------------------------- */
-
-/* ontimer(fire, wakes): what A_FIRE and A_WAKES are */
-static int l_ontimer(lua_State *L)
-{
-	struct lstate *ls = hostof(L);
-	lua_settop(L, 2);
-	lua_xmove(L, ls->anchor, 2);
-	lua_replace(ls->anchor, A_WAKES);
-	lua_replace(ls->anchor, A_FIRE);
-	return 0;
-}
-
-/* starttimer(s, ref) */
-static int l_starttimer(lua_State *L)
-{
-	struct lstate *ls = hostof(L);
-	int64_t ns = checkseconds(L, 1);
-	timer_start(ls->pp, timer_when(nanotime(), ns), (int32_t)lua_tointeger(L, 2));
-	return 0;
 }
 
 /* For FFI: these never park, switch, or enter Lua ---------------------------- */
@@ -282,7 +397,8 @@ static void pushaddresses(lua_State *L, struct lstate *ls)
 	ADDRESS("view", &ls->pp->view);
 	ADDRESS("sudogs", &sudogs);
 	ADDRESS("hookmask", vm_hookmask(L));
-	ADDRESS("nlive", &sched.nlive);
+	ADDRESS("gcount", gcount);
+	ADDRESS("vals", sudogs.val);
 	ADDRESS("ready", ffi_ready);
 	ADDRESS("sudogrefill", ffi_sudogrefill);
 	ADDRESS("now", ffi_now);
@@ -303,8 +419,8 @@ void lib_proc_open(lua_State *L, struct lstate *ls)
 		{"goexit", l_goexit},	{"exit", l_exit},
 		{"run", l_run},		{"park", l_park},	{"parkfor", l_parkfor}, {"nopark", l_nopark},	{"sleep", l_sleep},
 		{"gosched", l_gosched}, {"gopark", l_gopark},	{"goready", l_goready},
-		{"getg", l_getg},	{"isdaemon", l_isdaemon}, {"stack", l_stack},
-		{"ontimer", l_ontimer}, {"starttimer", l_starttimer}, {NULL, NULL}};
+		{"getg", l_getg},	{"stack", l_stack},	{"spawn", l_spawn},
+		{"gomaxprocs", l_gomaxprocs}, {"numcpu", l_numcpu},	{"print", l_print},	{NULL, NULL}};
 	handle_open(L, ls);
 	host_register(L, ls, funcs);
 	lua_pushlightuserdata(L, ls);
@@ -318,4 +434,8 @@ void lib_proc_open(lua_State *L, struct lstate *ls)
 	lua_setfield(L, -2, "reason");
 	lua_pushlightuserdata(L, &host_parkerr);
 	lua_setfield(L, -2, "parkerr");
+	lua_pushlightuserdata(L, &host_parkmsg);
+	lua_setfield(L, -2, "parkmsg");
+	lua_pushinteger(L, sudogbase(ls->pp));
+	lua_setfield(L, -2, "sudogbase");
 }

@@ -86,24 +86,40 @@ void record_free(struct lstate *ls, uint32_t r, int n)
 	ls->freepage[ls->nfreepage++] = page;
 }
 
-void record_take(struct lstate *ls, uint32_t r, lua_State *co, int n)
+/* Pushes the function and n arguments of record r onto A, the anchor. */
+static void push(lua_State *A, uint32_t r, int n)
 {
-	lua_State *A = ls->anchor;
 	int cells = n > PACKED ? 2 : n + 1;
 	lua_rawgeti(A, A_RECORDS, (int)(r / PAGE) + 1);
 	int page = lua_gettop(A);
 	for (int i = 0; i < cells; i++)
 		lua_rawgeti(A, page, firstcell(r) + i);
 	if (n > PACKED) {
-		if (!lua_checkstack(co, n + 3) || !lua_checkstack(A, n))
-			throw("too many arguments for a goroutine");
 		for (int i = 1; i <= n; i++)
 			lua_rawgeti(A, page + 2, i);
 		lua_remove(A, page + 2);
 	}
+	lua_remove(A, page);
+}
+
+void record_take(struct lstate *ls, uint32_t r, lua_State *co, int n)
+{
+	lua_State *A = ls->anchor;
+	if (n > PACKED && (!lua_checkstack(co, n + 3) || !lua_checkstack(A, n + 3)))
+		throw("too many arguments for a goroutine");
+	push(A, r, n);
 	lua_xmove(A, co, n + 1);
-	lua_pop(A, 1);
 	record_free(ls, r, n);
+}
+
+void record_copy(struct lstate *ls, uint32_t r, lua_State *S, int n)
+{
+	lua_State *A = ls->anchor;
+	if (!lua_checkstack(A, n + 3))
+		luaL_error(S, "not enough memory");
+	luaL_checkstack(S, n + 2, "arguments of a goroutine");
+	push(A, r, n);
+	lua_xmove(A, S, n + 1);
 }
 
 void record_init(struct lstate *ls)

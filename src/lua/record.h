@@ -14,6 +14,10 @@ uint32_t record_put(lua_State *L, struct lstate *ls, int n, int records);
 /* Moves the function and n arguments of a record, which it frees, to co. */
 void record_take(struct lstate *ls, uint32_t r, lua_State *co, int n);
 
+/* Pushes the function and n arguments of a record, which stays, onto S.  May raise a memory
+ * error. */
+void record_copy(struct lstate *ls, uint32_t r, lua_State *S, int n);
+
 /* Frees a record with a function and n arguments. */
 void record_free(struct lstate *ls, uint32_t r, int n);
 

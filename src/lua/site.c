@@ -16,6 +16,7 @@
 struct site {
 	uintptr_t key[3]; /* all zero: found by its text */
 	char *text;
+	bool reported;
 };
 
 /* Sites are never forgotten: as many as the program's source has calls of go. */
@@ -60,7 +61,7 @@ static void grow(void)
 		throw("out of memory");
 	table.site = p;
 	if (table.n == 0)
-		table.site[table.n++] = (struct site){{0}, NULL};
+		table.site[table.n++] = (struct site){{0}, NULL, false};
 	free(table.bucket);
 	table.nbuckets = table.cap * 2;
 	table.bucket = xcalloc(table.nbuckets, sizeof *table.bucket);
@@ -93,7 +94,7 @@ uint32_t site_of(lua_State *L, struct lstate *ls, const struct callsite *cs)
 	uint32_t i = *b;
 	if (i == 0 && (!bykey || describe(L, buf, sizeof buf))) {
 		i = *b = table.n++;
-		table.site[i] = (struct site){{key[0], key[1], key[2]}, xmalloc(strlen(buf) + 1)};
+		table.site[i] = (struct site){{key[0], key[1], key[2]}, xmalloc(strlen(buf) + 1), false};
 		strcpy(table.site[i].text, buf);
 	}
 	pthread_mutex_unlock(&table.lock);
@@ -110,4 +111,14 @@ const char *site_text(uint32_t site)
 	const char *text = site ? table.site[site].text : NULL;
 	pthread_mutex_unlock(&table.lock);
 	return text;
+}
+
+bool site_report(uint32_t site)
+{
+	pthread_mutex_lock(&table.lock);
+	bool first = site && !table.site[site].reported;
+	if (first)
+		table.site[site].reported = true;
+	pthread_mutex_unlock(&table.lock);
+	return first;
 }

@@ -11,6 +11,7 @@
 
 #include <lua.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Learns what it needs of this LuaJIT.  Once, before all others. */
@@ -40,5 +41,19 @@ struct callsite {
 };
 
 struct callsite vm_callsite(lua_State *L);
+
+/* Names the prototype of the Lua function at idx: the same for all its closures, as
+ * long as one of them is alive.  NULL where that is not known. */
+const void *vm_proto(lua_State *L, int idx);
+
+/* Whether nothing ever assigns to upvalue n of the Lua function at idx once it has
+ * its first value.  Always false where that is not known, see vm_knowsupvalues. */
+bool vm_upvalimmutable(lua_State *L, int idx, int n);
+bool vm_knowsupvalues(void);
+
+/* The memory that holds all of a table, whose lua_topointer it is: as long as its bytes
+ * are the same nothing in the table has changed.  NULL where that is not known, or it
+ * has a metatable. */
+const void *vm_tablebytes(const void *table, size_t *n);
 
 #endif

@@ -11,6 +11,7 @@
 #include "lj_bc.h"
 #include "lj_frame.h"
 #include "lj_vm.h"
+#include "lua/dump.h"
 
 void vm_init(void)
 {
@@ -81,4 +82,39 @@ struct callsite vm_callsite(lua_State *L)
 	cs.key[1] = (uintptr_t)proto_chunkname(pt) ^ proto_chunkname(pt)->hash;
 	cs.key[2] = ((uintptr_t)(uint32_t)pt->firstline << 32) ^ (uint32_t)pt->numline ^ pt->sizebc;
 	return cs;
+}
+
+#define SAME_OP(op) _Static_assert((int)DUMP_##op == (int)BC_##op, "see dump.h")
+SAME_OP(UGET);
+SAME_OP(USETV);
+SAME_OP(USETP);
+SAME_OP(GGET);
+SAME_OP(GSET);
+SAME_OP(TGETS);
+_Static_assert(DUMP_UVLOCAL == PROTO_UV_LOCAL && DUMP_UVIMMUTABLE == PROTO_UV_IMMUTABLE, "see dump.h");
+
+const void *vm_proto(lua_State *L, int idx)
+{
+	const GCfunc *fn = lua_topointer(L, idx);
+	return isluafunc(fn) ? mref(fn->l.pc, void) : NULL;
+}
+
+bool vm_upvalimmutable(lua_State *L, int idx, int n)
+{
+	const GCupval *uv = lua_upvalueid(L, idx, n);
+	return uv && uv->immutable;
+}
+
+bool vm_knowsupvalues(void)
+{
+	return true;
+}
+
+const void *vm_tablebytes(const void *table, size_t *n)
+{
+	const GCtab *t = table;
+	if (t->asize > 0 || tabref(t->metatable))
+		return NULL;
+	*n = ((size_t)t->hmask + 1) * sizeof(Node);
+	return noderef(t->node);
 }

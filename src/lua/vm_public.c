@@ -6,7 +6,11 @@
  * is found by experiment in a state made for the purpose: it is the one whose
  * low bits follow lua_sethook, and that has a certain bit set inside a hook, one
  * inside a finalizer and one inside a VM event handler.  If any of this does not
- * come out, parking with a C stack is refused altogether, in words. */
+ * come out, parking with a C stack is refused altogether, in words.
+ *
+ * Two more places are found so, each by what it must and must not be in closures
+ * made for the purpose: the word of a function that names its prototype, and the
+ * byte of a variable that says that nothing assigns to it. */
 #include "lua/vm.h"
 
 #include <lauxlib.h>
@@ -29,6 +33,9 @@ static struct {
 	bool known;
 	size_t gofs; /* where a lua_State keeps its global state's address */
 	size_t mask; /* the byte's place in the global state */
+	size_t word;  /* size of a reference */
+	size_t proto; /* where a function has its prototype's; 0: not known */
+	size_t immutable; /* where a variable has the mark; 0: not known */
 } layout;
 
 static uint8_t *globalof(lua_State *L, size_t gofs)
@@ -118,6 +125,108 @@ static bool checkbits(lua_State *L)
 	       *hookmask(L) == 0;
 }
 
+/* What the experiments below leave: which places it may yet be. */
+static struct {
+	bool proto[8]; /* by reference */
+	bool immutable[8]; /* by byte from the first reference on */
+} maybe;
+
+static uint64_t wordat(lua_State *L, int idx, size_t i)
+{
+	const char *at = (const char *)lua_topointer(L, idx) + i * layout.word;
+	uint64_t v = 0;
+	memcpy(&v, at, layout.word); /* little endian; of no matter where the sizes agree */
+	return v;
+}
+
+/* look(f, g, h): closures of one prototype, and one of another. */
+static int lookproto(lua_State *L)
+{
+	for (size_t i = 0; i < 5; i++) {
+		uint64_t v = wordat(L, 1, i);
+		maybe.proto[i] &= v != 0 && v == wordat(L, 2, i) && v != wordat(L, 3, i);
+	}
+	return 0;
+}
+
+/* look(f, g): the first upvalue of f is never assigned to, that of g is. */
+static int lookimmutable(lua_State *L)
+{
+	const uint8_t *yes = lua_upvalueid(L, 1, 1), *no = lua_upvalueid(L, 2, 1);
+	for (size_t i = 0; i < 8; i++)
+		maybe.immutable[i] &= yes[layout.word + i] == 1 && no[layout.word + i] == 0;
+	return 0;
+}
+
+/* The one place left of n; SIZE_MAX if there are none or several. */
+static size_t only(const bool *may, size_t n)
+{
+	size_t found = SIZE_MAX;
+	for (size_t i = 0; i < n; i++)
+		if (may[i]) {
+			if (found != SIZE_MAX)
+				return SIZE_MAX;
+			found = i;
+		}
+	return found;
+}
+
+static bool runslook(lua_State *L, lua_CFunction look_, const char *code)
+{
+	lua_pushcfunction(L, look_);
+	lua_setglobal(L, "look");
+	return luaL_dostring(L, code) == 0;
+}
+
+static void findprotos(lua_State *L)
+{
+	static const char code[] =
+		"local function one(x) return function() return x end end\n"
+		"local function other(x) return function() return x end end\n"
+		"for i = 1, 3 do look(one(1), one(2), other(1)) look(other(1), other(2), one(1)) collectgarbage() end\n"
+		"look(one, one, other)";
+	memset(maybe.proto, 1, sizeof maybe.proto);
+	size_t i = runslook(L, lookproto, code) ? only(maybe.proto, 5) : SIZE_MAX;
+	layout.proto = i == SIZE_MAX ? 0 : i * layout.word;
+}
+
+static void findimmutable(lua_State *L)
+{
+	static const char code[] =
+		"local a, b = 'x', 'x' b = 'y'\n"
+		"local function fa() return a end local function fb() return b end\n"
+		"look(fa, fb) collectgarbage() look(fa, fb)\n" /* open */
+		"local function nested(c, d)\n"
+		"  local function set() d = 'z' end\n"
+		"  local function f() return function() return c end, function() return d, set end end\n"
+		"  look(f()) return f\n"
+		"end\n"
+		"local f = nested('x', 'x')\n"
+		"look(f()) collectgarbage() look(f()) look(nested(nil, nil)())\n" /* closed */
+		"for i = 1, 3 do local e, g = i, i g = 1\n"
+		"  look(function() return e end, function() return g end)\n"
+		"  look(function() return i end, function() g = 2 end)\n"
+		"end\n"
+		"local function rec() return rec end look(rec, fb)";
+	memset(maybe.immutable, 1, sizeof maybe.immutable);
+	size_t i = runslook(L, lookimmutable, code) ? only(maybe.immutable, 8) : SIZE_MAX;
+	layout.immutable = i == SIZE_MAX ? 0 : layout.word + i;
+}
+
+/* How large a reference is inside LuaJIT: a dump's flags tell. */
+static bool findword(lua_State *L)
+{
+	enum { FLAGS = 4, FR2 = 8 };
+	size_t n = 0;
+	const char *dump = NULL;
+	if (luaL_dostring(L, "return string.dump(function() end)") == 0)
+		dump = lua_tolstring(L, -1, &n);
+	if (!dump || n <= FLAGS)
+		return false;
+	layout.word = dump[FLAGS] & FR2 ? sizeof(uint64_t) : sizeof(uint32_t);
+	return true;
+}
+
 void vm_init(void)
 {
 	lua_State *L = luaL_newstate();
@@ -126,7 +235,29 @@ void vm_init(void)
 	luaL_openlibs(L);
 	lua_State *co = lua_newthread(L);
 	layout.known = findglobal(L, co) && findmask(L) && checkbits(L);
+	if (findword(L)) {
+		findprotos(L);
+		findimmutable(L);
+	}
 	lua_close(L);
+}
+
+const void *vm_proto(lua_State *L, int idx)
+{
+	if (layout.proto == 0 || lua_iscfunction(L, idx))
+		return NULL;
+	return (const void *)(uintptr_t)wordat(L, idx, layout.proto / layout.word);
+}
+
+bool vm_upvalimmutable(lua_State *L, int idx, int n)
+{
+	const uint8_t *uv = layout.immutable ? lua_upvalueid(L, idx, n) : NULL;
+	return uv && uv[layout.immutable] == 1;
+}
+
+bool vm_knowsupvalues(void)
+{
+	return layout.immutable != 0;
 }
 
 const char *vm_busy(lua_State *L)
@@ -165,4 +296,11 @@ struct callsite vm_callsite(lua_State *L)
 {
 	(void)L;
 	return (struct callsite){{0, 0, 0}, true};
+}
+
+const void *vm_tablebytes(const void *table, size_t *n)
+{
+	(void)table;
+	(void)n;
+	return NULL;
 }

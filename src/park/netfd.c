@@ -13,28 +13,12 @@
 
 enum { MINREAD = 16 << 10 };
 
-void netfd_init(struct netfd *nf, P *pp, int fd)
-{
-	memset(nf, 0, sizeof *nf);
-	nf->fd = fd;
-	nf->p = pp;
-}
-
-void netfd_close(struct netfd *nf)
-{
-	if (nf->fd < 0)
-		return;
-	if (nf->pd)
-		pollclose(nf->pd);
-	close(nf->fd);
-	free(nf->buf);
-	netfd_init(nf, nf->p, -1);
-}
+/* Opening ---------------------------------------------------------------------- */
 
 /* A new stream socket for addr's family in *nf: 0 or an error. */
-static int open_for(struct netfd *nf, P *pp, const struct sockaddr *addr)
+static int open_for(struct netfd *nf, const struct sockaddr *addr)
 {
-	netfd_init(nf, pp, -1);
+	netfd_init(nf, -1);
 	int fd = os_mayfail() ? -1 : socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
@@ -44,15 +28,17 @@ static int open_for(struct netfd *nf, P *pp, const struct sockaddr *addr)
 
 int netfd_nodelay(struct netfd *nf, bool on)
 {
-	int v = on;
-	if (nf->fd < 0)
-		return UV_EBADF;
-	return setsockopt(nf->fd, IPPROTO_TCP, TCP_NODELAY, &v, sizeof v) == 0 ? 0 : -errno;
+	int v = on, err = UV_EBADF;
+	netfd_lock(nf);
+	if (nf->fd >= 0)
+		err = setsockopt(nf->fd, IPPROTO_TCP, TCP_NODELAY, &v, sizeof v) == 0 ? 0 : -errno;
+	netfd_unlock(nf);
+	return err;
 }
 
-int netfd_connect(struct netfd *nf, P *pp, const struct sockaddr *addr, socklen_t len)
+int netfd_connect(struct netfd *nf, const struct sockaddr *addr, socklen_t len)
 {
-	int err = open_for(nf, pp, addr);
+	int err = open_for(nf, addr);
 	if (err != 0)
 		return err;
 	if (addr->sa_family != AF_UNIX)
@@ -70,29 +56,37 @@ int netfd_connect(struct netfd *nf, P *pp, const struct sockaddr *addr, socklen_
 	return err;
 }
 
-int netfd_connected(struct netfd *nf)
+/* Holding the lock; the descriptor is open. */
+static int connected(int fd)
 {
 	int err = 0;
 	socklen_t len = sizeof err;
-	if (nf->fd < 0)
-		return UV_EBADF;
-	if (getsockopt(nf->fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
 		return -errno;
 	if (err != 0)
 		return -err;
 	/* No error may also mean: not yet. */
 	struct sockaddr_storage peer;
 	len = sizeof peer;
-	if (getpeername(nf->fd, (struct sockaddr *)&peer, &len) == 0)
+	if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
 		return 0;
 	return errno == ENOTCONN ? NETFD_AGAIN : -errno;
 }
 
-int netfd_listen(struct netfd *nf, P *pp, const struct sockaddr *addr, socklen_t len, int backlog, bool reuseport)
+int netfd_connected(struct netfd *nf)
 {
-	int on = 1, err = open_for(nf, pp, addr);
+	netfd_lock(nf);
+	int err = nf->fd < 0 ? UV_EBADF : connected(nf->fd);
+	netfd_unlock(nf);
+	return err;
+}
+
+int netfd_listen(struct netfd *nf, const struct sockaddr *addr, socklen_t len, int backlog, bool reuseport)
+{
+	int on = 1, err = open_for(nf, addr);
 	if (err != 0)
 		return err;
+	nf->o.kind = OBJ_LISTENER;
 	setsockopt(nf->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	if ((reuseport && setsockopt(nf->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) || os_mayfail() ||
 	    bind(nf->fd, addr, len) != 0 || listen(nf->fd, backlog) != 0) {
@@ -103,22 +97,34 @@ int netfd_listen(struct netfd *nf, P *pp, const struct sockaddr *addr, socklen_t
 	return 0;
 }
 
-int netfd_accept(struct netfd *ln, struct netfd *conn)
+/* Holding the lock.  A descriptor or an error. */
+static int acceptone(int ln)
 {
-	if (ln->fd < 0)
+	if (ln < 0)
 		return UV_EBADF;
 	for (;;) {
-		int fd = os_mayfail() ? -1 : accept4(ln->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0) {
-			netfd_init(conn, ln->p, fd);
-			netfd_nodelay(conn, true);
-			return 0;
-		}
+		int fd = os_mayfail() ? -1 : accept4(ln, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0)
+			return fd;
 		/* A connection that died in the queue is not the listener's error. */
 		if (errno != EINTR && errno != ECONNABORTED)
 			return errno == EWOULDBLOCK ? NETFD_AGAIN : -errno;
 	}
 }
+
+int netfd_accept(struct netfd *ln, struct netfd *conn)
+{
+	netfd_lock(ln);
+	int fd = acceptone(ln->fd);
+	netfd_unlock(ln);
+	if (fd < 0)
+		return fd;
+	netfd_init(conn, fd);
+	netfd_nodelay(conn, true);
+	return 0;
+}
+
+/* Reading ---------------------------------------------------------------------- */
 
 const char *netfd_input(const struct netfd *nf, size_t *n)
 {
@@ -206,14 +212,17 @@ ssize_t netfd_atleast(struct netfd *nf, size_t n)
 	}
 }
 
-ssize_t netfd_write(struct netfd *nf, const char *s, size_t n)
+/* The rest --------------------------------------------------------------------- */
+
+/* Holding the lock. */
+static ssize_t put(int fd, const char *s, size_t n)
 {
-	if (nf->fd < 0)
+	if (fd < 0)
 		return UV_EBADF;
 	for (;;) {
-		ssize_t put = os_mayfail() ? -1 : send(nf->fd, s, n, MSG_NOSIGNAL);
-		if (put >= 0)
-			return put;
+		ssize_t rc = os_mayfail() ? -1 : send(fd, s, n, MSG_NOSIGNAL);
+		if (rc >= 0)
+			return rc;
 		if (errno == EAGAIN || errno == EWOULDBLOCK)
 			return NETFD_AGAIN;
 		if (errno != EINTR)
@@ -221,30 +230,48 @@ ssize_t netfd_write(struct netfd *nf, const char *s, size_t n)
 	}
 }
 
+ssize_t netfd_write(struct netfd *nf, const char *s, size_t n)
+{
+	netfd_lock(nf);
+	ssize_t rc = put(nf->fd, s, n);
+	netfd_unlock(nf);
+	return rc;
+}
+
 int netfd_shutdown(struct netfd *nf, int how)
 {
-	if (nf->fd < 0)
-		return UV_EBADF;
-	return shutdown(nf->fd, how) == 0 ? 0 : -errno;
+	netfd_lock(nf);
+	int err = nf->fd < 0 ? UV_EBADF : shutdown(nf->fd, how) == 0 ? 0 : -errno;
+	netfd_unlock(nf);
+	return err;
 }
 
 int netfd_address(struct netfd *nf, bool peer, struct sockaddr_storage *addr)
 {
 	socklen_t len = sizeof *addr;
-	if (nf->fd < 0)
-		return UV_EBADF;
+	int err = UV_EBADF;
 	memset(addr, 0, sizeof *addr);
-	int rc = peer ? getpeername(nf->fd, (struct sockaddr *)addr, &len)
-		      : getsockname(nf->fd, (struct sockaddr *)addr, &len);
-	return rc == 0 ? 0 : -errno;
+	netfd_lock(nf);
+	if (nf->fd >= 0) {
+		int rc = peer ? getpeername(nf->fd, (struct sockaddr *)addr, &len)
+			      : getsockname(nf->fd, (struct sockaddr *)addr, &len);
+		err = rc == 0 ? 0 : -errno;
+	}
+	netfd_unlock(nf);
+	return err;
 }
 
-int netfd_wait(struct netfd *nf, enum pollmode mode, G *gp)
+void netfd_settimeout(struct netfd *nf, double seconds)
 {
-	int err = 0;
-	if (nf->fd < 0)
-		return UV_EBADF;
-	if (!nf->pd && !(nf->pd = pollopen(nf->p, nf->fd, &err)))
-		return -err;
-	return -pollwait(nf->pd, mode, gp);
+	netfd_lock(nf);
+	nf->timeout = seconds;
+	netfd_unlock(nf);
+}
+
+double netfd_timeout(struct netfd *nf)
+{
+	netfd_lock(nf);
+	double seconds = nf->timeout;
+	netfd_unlock(nf);
+	return seconds;
 }

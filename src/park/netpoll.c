@@ -3,24 +3,16 @@
 #include "park/netpoll.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
-#include <unistd.h>
-#ifdef __linux__
-#include <sys/timerfd.h>
-#endif
+#include <time.h>
 
 #include "base/os.h"
 
 struct netpoll {
 	uv_loop_t loop;
-	uv_async_t wake; /* also keeps the loop alive, so that it blocks */
-	int64_t armed;	 /* when the sleep's timer fires, ns; 0: not set */
-#ifdef __linux__
-	int timerfd;
-	uv_poll_t timer;
-#else
-	uv_timer_t timer;
-#endif
+	uv_async_t wake;
+	bool stale; /* what is armed has changed, and the kernel has not been told */
 };
 
 static const int uvevents[2] = {[POLL_READ] = UV_READABLE | UV_DISCONNECT, [POLL_WRITE] = UV_WRITABLE};
@@ -36,67 +28,34 @@ static void onwake(uv_async_t *h)
 	(void)h;
 }
 
-#ifdef __linux__
-static void ontimer(uv_poll_t *h, int status, int events)
-{
-	(void)status;
-	(void)events;
-	struct netpoll *np = h->data;
-	uint64_t n;
-	ssize_t ignored = read(np->timerfd, &n, sizeof n);
-	(void)ignored;
-	np->armed = 0;
-}
-
-static void sleep_init(struct netpoll *np)
-{
-	np->timerfd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (np->timerfd < 0)
-		throw("timerfd_create failed");
-	check(uv_poll_init(&np->loop, &np->timer, np->timerfd));
-	np->timer.data = np;
-	check(uv_poll_start(&np->timer, UV_READABLE, ontimer));
-}
-
-static void sleep_until(struct netpoll *np, int64_t when)
-{
-	struct itimerspec t = {.it_value = {when / 1000000000, when % 1000000000}};
-	if (timerfd_settime(np->timerfd, TFD_TIMER_ABSTIME, &t, NULL) != 0)
-		throw("timerfd_settime failed");
-}
-#else
-static void ontimer(uv_timer_t *h)
-{
-	((struct netpoll *)h->data)->armed = 0;
-}
-
-static void sleep_init(struct netpoll *np)
-{
-	check(uv_timer_init(&np->loop, &np->timer));
-	np->timer.data = np;
-}
-
-static void sleep_until(struct netpoll *np, int64_t when)
-{
-	int64_t ns = when - nanotime();
-	uv_update_time(&np->loop);
-	check(uv_timer_start(&np->timer, ontimer, ns <= 0 ? 0 : (uint64_t)(ns + 999999) / 1000000, 0));
-}
-#endif
-
 void netpoll_init(P *pp)
 {
 	struct netpoll *np = pp->netpoll = xcalloc(1, sizeof *np);
 	check(uv_loop_init(&np->loop));
+	np->loop.data = np;
 	check(uv_async_init(&np->loop, &np->wake, onwake));
-	sleep_init(np);
+}
+
+static void onclose(uv_handle_t *h)
+{
+	struct polldesc *pd = h->data;
+	if (!pd->kept)
+		free(pd);
 }
 
 static void closeall(uv_handle_t *h, void *unused)
 {
 	(void)unused;
-	if (!uv_is_closing(h))
+	if (uv_is_closing(h))
+		return;
+	if (h->type != UV_POLL) {
 		uv_close(h, NULL);
+		return;
+	}
+	struct polldesc *pd = h->data;
+	uv_close(h, onclose);
+	if (pd->lost)
+		pd->lost(pd);
 }
 
 void netpoll_term(P *pp)
@@ -107,9 +66,6 @@ void netpoll_term(P *pp)
 		;
 	if (uv_loop_close(&np->loop) != 0)
 		throw("a libuv loop would not close");
-#ifdef __linux__
-	close(np->timerfd);
-#endif
 	free(np);
 	pp->netpoll = NULL;
 }
@@ -119,14 +75,30 @@ uv_loop_t *netpoll_loop(P *pp)
 	return &pp->netpoll->loop;
 }
 
-void netpoll(P *pp, int64_t until)
+void netpoll(P *pp)
 {
 	struct netpoll *np = pp->netpoll;
-	if (until > 0 && until != np->armed) {
-		sleep_until(np, until);
-		np->armed = until;
+	do { /* once more where a callback has changed what is armed, and netblock may be next */
+		np->stale = false;
+		uv_run(&np->loop, UV_RUN_NOWAIT);
+	} while (np->stale && runqlen(pp) == 0);
+}
+
+/* Waits for the loop's own descriptor and leaves the events in it: the callbacks, which
+ * ready Gs, may run only when the P is no longer idle.  (netpoll, which comes before, has
+ * told the kernel what to watch.) */
+void netblock(P *pp, int64_t until)
+{
+	struct pollfd pfd = {.fd = uv_backend_fd(&pp->netpoll->loop), .events = POLLIN};
+	struct timespec t, *limit = NULL;
+	if (until >= 0) {
+		int64_t ns = until - nanotime();
+		if (ns < 0)
+			ns = 0;
+		t = (struct timespec){ns / 1000000000, ns % 1000000000};
+		limit = &t;
 	}
-	uv_run(&np->loop, until == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+	(void)ppoll(&pfd, 1, limit, NULL); /* an interrupted one is as good as an event */
 }
 
 void netpoll_wake(P *pp)
@@ -148,6 +120,7 @@ static void onpoll(uv_poll_t *h, int status, int events);
 static int arm(struct polldesc *pd, int events)
 {
 	pd->armed = events;
+	((struct netpoll *)pd->handle.loop->data)->stale = true;
 	return events ? uv_poll_start(&pd->handle, events, onpoll) : uv_poll_stop(&pd->handle);
 }
 
@@ -174,6 +147,7 @@ struct polldesc *pollopen(P *pp, int fd, int *err)
 		return NULL;
 	}
 	pd->handle.data = pd;
+	pd->p = pp;
 	return pd;
 }
 
@@ -188,11 +162,6 @@ int pollwait(struct polldesc *pd, enum pollmode mode, G *gp)
 	}
 	pd->waiter[mode] = waiterof(gp);
 	return 0;
-}
-
-static void onclose(uv_handle_t *h)
-{
-	free(h->data);
 }
 
 void pollclose(struct polldesc *pd)

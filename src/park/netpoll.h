@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* netpoll.h - parking on descriptors, over one libuv loop a P.
  *
- * The loop also carries the P's sleep: an idle M blocks in it until a timer (a
- * timerfd, since libuv's own timers count milliseconds), an event, or a wake-up
- * from another thread.
+ * An idle M blocks on the loop's own descriptor, until a timer is due (in nanoseconds,
+ * where libuv counts milliseconds), an event, or a wake-up from another thread.
  *
  * A descriptor's interest, once registered, stays armed: a connection that
  * waits for its next request costs no epoll_ctl each time.  An event that
@@ -24,12 +23,12 @@ struct waiter {
 
 static inline struct waiter waiterof(G *gp)
 {
-	return (struct waiter){gp, gp->parkseq};
+	return (struct waiter){gp, load_relaxed(&gp->parkseq)};
 }
 
 static inline bool waiter_iswaiting(const struct waiter *w)
 {
-	return w->gp && w->gp->parkseq == w->seq && readgstatus(w->gp) == Gwaiting;
+	return w->gp && load_relaxed(&w->gp->parkseq) == w->seq && readgstatus(w->gp) == Gwaiting;
 }
 
 /* Readies the waiter if it still waits; false if there was none. */
@@ -43,17 +42,28 @@ enum pollmode { POLL_READ, POLL_WRITE };
 /* A descriptor as one loop watches it (Go's pollDesc). */
 struct polldesc {
 	uv_poll_t handle;
+	P *p;	   /* whose loop it is */
 	int armed; /* the events libuv watches for us */
 	struct waiter waiter[2]; /* by pollmode */
+
+	/* The owner's (netfd.c). */
+	struct netfd *nf;
+	struct polldesc *next;
+	void (*lost)(struct polldesc *pd); /* the P's loop ends, and watches no more; or NULL */
+	struct mail mail;
+	bool mailed; /* the mail is on its way */
+	bool kept;   /* and frees this, for the loop has ended before it came */
 };
 
 void netpoll_init(P *pp);
+/* Its descriptors' owners are told (polldesc.lost). */
 void netpoll_term(P *pp);
 
 uv_loop_t *netpoll_loop(P *pp);
 
-/* The scheduler's netpoll. */
-void netpoll(P *pp, int64_t until);
+/* The scheduler's netpoll and netblock. */
+void netpoll(P *pp);
+void netblock(P *pp, int64_t until);
 
 /* The scheduler's wakenetpoll. */
 void netpoll_wake(P *pp);
@@ -66,7 +76,7 @@ struct polldesc *pollopen(P *pp, int fd, int *err);
 int pollwait(struct polldesc *pd, enum pollmode mode, G *gp);
 
 /* Stops watching and wakes who waits with POLL_CLOSED.  The caller may close
- * the descriptor at once; pd is gone. */
+ * the descriptor at once, if no other P watches it; pd is gone when libuv next runs. */
 void pollclose(struct polldesc *pd);
 
 #endif

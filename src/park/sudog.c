@@ -2,10 +2,11 @@
 #include "park/sudog.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "base/os.h"
 
-enum { MAX = 1 << 25, MIN = 1 << 16, CHUNK = 64 };
+enum { MAX = 1 << 30, MIN = 1 << 20, CHUNK = 64 };
 
 /* Between the arrays, so that the same index has different low address bits in
  * each: at equal ones a load waits for unrelated stores (4 KB aliasing, which made
@@ -13,37 +14,159 @@ enum { MAX = 1 << 25, MIN = 1 << 16, CHUNK = 64 };
 enum { STAGGER = 176 };
 
 struct sudogs sudogs;
-static uint32_t len = 1, max; /* slot 0 means none */
+static uint32_t perp;  /* each P's range */
+static uint32_t *used; /* by P: how many of its range exist */
 
 _Static_assert(offsetof(struct P, view) == 0, "rt.lua casts a P to its view");
 
 void sudogs_init(void)
 {
-	int32_t **const arrays[] = {&sudogs.next, &sudogs.prev,	 &sudogs.g,
-				    &sudogs.own,  &sudogs.index, &sudogs.done};
+	int32_t **const arrays[] = {&sudogs.next, &sudogs.prev, &sudogs.g, &sudogs.own, &sudogs.index, NULL};
 	enum { N = sizeof arrays / sizeof *arrays };
-	int32_t *all = NULL;
-	for (max = MAX; !(all = os_reserverw(sizeof *all * N * (max + STAGGER))); max /= 2)
+	const size_t each = N * sizeof(int32_t) + sizeof(struct val);
+	char *all = NULL;
+	size_t max = MAX;
+	for (; !(all = os_reserverw(each * (max + (size_t)STAGGER * 4))); max /= 2)
 		if (max <= MIN)
 			throw("no address space for the table of waiters");
-	for (size_t i = 0; i < N; i++)
-		*arrays[i] = all + i * (max + STAGGER);
+	sudogs.val = (struct val *)all;
+	all += sizeof(struct val) * (max + STAGGER);
+	for (size_t i = 0; i < N; i++, all += sizeof(int32_t) * (max + STAGGER))
+		if (arrays[i])
+			*arrays[i] = (int32_t *)all;
+		else
+			sudogs.done = (atomic_i32 *)all;
+	perp = (uint32_t)(max / sched.maxprocs);
+	free(used);
+	used = xcalloc(sched.maxprocs, sizeof *used);
+}
+
+int32_t sudogbase(const P *pp)
+{
+	return (int32_t)(pp->id * perp);
 }
 
 bool sudogrefill(P *pp)
 {
-	if (max - len < CHUNK)
+	uint32_t *n = &used[pp->id];
+	if (*n + CHUNK >= perp)
 		return false;
-	for (uint32_t i = len + CHUNK - 1; i >= len; i--) {
+	uint32_t first = (uint32_t)sudogbase(pp) + *n + 1; /* slot 0 means none */
+	for (uint32_t i = first + CHUNK - 1; i >= first; i--) {
 		sudogs.next[i] = (int32_t)pp->view.sudogfree;
 		pp->view.sudogfree = i;
 	}
-	len += CHUNK;
+	*n += CHUNK;
 	return true;
 }
 
-void sudogdone(const G *gp)
+bool sudogdecide(int32_t own, enum sudogdone how)
 {
-	if (gp->sel)
-		sudogs.done[gp->sel] = 1;
+	atomic_i32 *done = &sudogs.done[own];
+	int32_t was = load_relaxed(done);
+	if (was == DONE_NO) { /* nobody else can see it */
+		store_relaxed(done, how);
+		return true;
+	}
+	/* What we did before is seen by the waiter through its inbox; nothing else is
+	 * ordered by this. */
+	return was == DONE_SHARED && cas_acqrel(done, &was, how);
+}
+
+void lineput(int32_t *line, int32_t s)
+{
+	int32_t first = *line;
+	if (first == 0) {
+		sudogs.next[s] = sudogs.prev[s] = s;
+		*line = s;
+		return;
+	}
+	int32_t last = sudogs.prev[first];
+	sudogs.next[s] = first;
+	sudogs.prev[s] = last;
+	sudogs.next[last] = s;
+	sudogs.prev[first] = s;
+}
+
+void lineleave(int32_t *line, int32_t s)
+{
+	int32_t after = sudogs.next[s], before = sudogs.prev[s];
+	if (before == 0)
+		return;
+	if (after == s) {
+		*line = 0;
+	} else {
+		sudogs.prev[after] = before;
+		sudogs.next[before] = after;
+		if (*line == s)
+			*line = after;
+	}
+	sudogs.prev[s] = 0;
+}
+
+int32_t lineget(int32_t *line)
+{
+	int32_t s;
+	while ((s = *line) != 0) {
+		lineleave(line, s);
+		if (sudogdecide(sudogs.own[s], DONE_VAL))
+			break;
+	}
+	return s;
+}
+
+int32_t linetakeall(int32_t *line)
+{
+	int32_t first = 0, last = 0, s;
+	while ((s = lineget(line)) != 0) {
+		sudogs.next[s] = 0;
+		if (last)
+			sudogs.next[last] = s;
+		else
+			first = s;
+		last = s;
+	}
+	return first;
+}
+
+void sudogreadyall(int32_t s, int32_t code)
+{
+	while (s) {
+		int32_t next = sudogs.next[s]; /* who runs frees its sudog */
+		sudogready(s, code);
+		s = next;
+	}
+}
+
+/* Whether somebody waits undecided; alive: no daemon. */
+static bool finds(int32_t line, bool alive)
+{
+	int32_t s = line;
+	if (s == 0)
+		return false;
+	do {
+		int32_t done = load_relaxed(&sudogs.done[sudogs.own[s]]);
+		if ((done == DONE_NO || done == DONE_SHARED) &&
+		    !(alive && (sched.gs[sudogs.g[s]].flags & GF_DAEMON)))
+			return true;
+		s = sudogs.next[s];
+	} while (s != line);
+	return false;
+}
+
+bool linewaits(int32_t line)
+{
+	return finds(line, false);
+}
+
+bool linealive(int32_t line)
+{
+	return finds(line, true);
+}
+
+void sudogready(int32_t s, int32_t code)
+{
+	int32_t index = sudogs.index[s];
+	G *gp = &sched.gs[sudogs.g[s]];
+	goready(gp, index == 0 ? code : code > 0 ? index : -index);
 }

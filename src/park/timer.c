@@ -11,12 +11,10 @@ static struct timer *oftimer(struct heapitem *it)
 	return (struct timer *)it->pos;
 }
 
-void timers_init(P *pp, void (*fire)(P *, int32_t), bool (*wakes)(P *, int32_t))
+void timers_init(P *pp)
 {
 	pp->timers = xcalloc(1, sizeof *pp->timers);
 	heap_init(&pp->timers->heap);
-	pp->timers->fire = fire;
-	pp->timers->wakes = wakes;
 }
 
 void timers_term(P *pp)
@@ -42,7 +40,7 @@ int64_t timer_when(int64_t now, int64_t ns)
 	return ns > INT64_MAX - now ? INT64_MAX : now + ns;
 }
 
-static struct timer *add(P *pp, int64_t when, G *gp, int32_t ref)
+static struct timer *add(P *pp, int64_t when, G *gp, struct hchan *c)
 {
 	struct timers *ts = pp->timers;
 	struct timer *t = ts->free;
@@ -50,15 +48,20 @@ static struct timer *add(P *pp, int64_t when, G *gp, int32_t ref)
 		ts->free = t->next;
 	else
 		t = xmalloc(sizeof *t);
-	*t = (struct timer){.pos = HEAP_NOWHERE, .ref = ref, .when = when, .gp = gp};
+	*t = (struct timer){.pos = HEAP_NOWHERE, .when = when, .gp = gp, .chan = c};
 	if (!heap_add(&ts->heap, when, &t->pos))
 		throw("out of memory");
+	ts->nchan += c != NULL;
 	return t;
 }
 
 void timer_stop(P *pp, struct timer *t)
 {
 	heap_del(&pp->timers->heap, &t->pos);
+	if (t->chan) {
+		pp->timers->nchan--;
+		obj_unref(&t->chan->o);
+	}
 	t->next = pp->timers->free;
 	pp->timers->free = t;
 }
@@ -66,7 +69,7 @@ void timer_stop(P *pp, struct timer *t)
 void timer_park(G *gp, int64_t when)
 {
 	gp->flags &= (uint16_t)~GF_TIMEOUT;
-	gp->timer = add(gp->p, when, gp, 0);
+	gp->timer = add(gp->p, when, gp, NULL);
 }
 
 void timer_unpark(G *gp)
@@ -76,9 +79,15 @@ void timer_unpark(G *gp)
 	timer_stop(gp->p, t);
 }
 
-struct timer *timer_start(P *pp, int64_t when, int32_t ref)
+struct timer *timer_start(P *pp, int64_t when, struct hchan *c)
 {
-	return add(pp, when, NULL, ref);
+	return add(pp, when, NULL, c);
+}
+
+static void sendtime(struct hchan *c, int64_t now)
+{
+	struct val v = {.tag = VAL_NUM, .u.n = (double)now * 1e-9};
+	chan_send(c, &v, 0); /* full, or closed by its user: that is its user's business */
 }
 
 int64_t timers_run(P *pp, int64_t now)
@@ -89,16 +98,17 @@ int64_t timers_run(P *pp, int64_t now)
 		if (it->key > now)
 			return it->key;
 		struct timer *t = oftimer(it);
-		if (t->gp) {
-			/* The wait is decided before anybody else can look. */
-			G *gp = t->gp;
-			gp->flags |= GF_TIMEOUT;
-			sudogdone(gp);
-			goreadylast(gp, 0); /* which stops the timer */
-		} else {
-			int32_t ref = t->ref;
+		G *gp = t->gp;
+		if (!gp) {
+			sendtime(t->chan, now);
 			timer_stop(pp, t);
-			ts->fire(pp, ref);
+		} else if (gp->sel == 0 || sudogdecide((int32_t)gp->sel, DONE_YES)) {
+			/* The wait is decided before anybody else can look. */
+			gp->flags |= GF_TIMEOUT;
+			goreadylast(gp, 0); /* which stops the timer */
+		} else { /* somebody has decided it, and the news is on its way */
+			gp->timer = NULL;
+			timer_stop(pp, t);
 		}
 	}
 	return 0;
@@ -108,9 +118,14 @@ bool timers_pending(P *pp)
 {
 	/* Timers of parked Gs are counted in pp->nevent; look at the others. */
 	struct timers *ts = pp->timers;
-	for (uint32_t i = 0; i < ts->heap.len; i++) {
-		struct timer *t = oftimer(&ts->heap.item[i]);
-		if (!t->gp && ts->wakes(pp, t->ref))
+	for (uint32_t i = 0; ts->nchan > 0 && i < ts->heap.len; i++) {
+		struct hchan *c = oftimer(&ts->heap.item[i])->chan;
+		if (!c)
+			continue;
+		lock(&c->lock);
+		bool alive = linealive(c->rq);
+		unlock(&c->lock);
+		if (alive)
 			return true;
 	}
 	return false;

@@ -2,32 +2,30 @@
 /* timer.h - the timers of a P: a 4-ary heap, deadlines in nanoseconds.
  *
  * Two kinds: one that ends the wait of a parked G (sleep, a deadline), and one
- * that calls the Lua floor (the send of an `after` channel).  A P's Gs live on
+ * that sends the time to a channel (after).  A P's Gs live on
  * that P, and so do their timers; only its owner touches them. */
 #ifndef LUAPARK_PARK_TIMER_H
 #define LUAPARK_PARK_TIMER_H
 
 #include "base/heap.h"
+#include "park/chan.h"
 #include "sched/sched.h"
 
 struct timer {
 	uint32_t pos; /* in the heap; first, since the heap finds us by it */
-	int32_t ref;  /* gp == NULL: what the Lua floor knows it by */
 	int64_t when; /* ns */
 	G *gp;
+	struct hchan *chan; /* gp == NULL: what gets the time; a reference of its own */
 	struct timer *next; /* free list */
 };
 
 struct timers {
 	struct heap heap;
 	struct timer *free;
-	/* Fires a timer without a G, on g0. */
-	void (*fire)(P *pp, int32_t ref);
-	/* Whether firing it would ready a G that keeps the program alive. */
-	bool (*wakes)(P *pp, int32_t ref);
+	uint32_t nchan; /* timers without a G */
 };
 
-void timers_init(P *pp, void (*fire)(P *pp, int32_t ref), bool (*wakes)(P *pp, int32_t ref));
+void timers_init(P *pp);
 void timers_term(P *pp);
 
 /* now + ns without overflow: the far future is for ever. */
@@ -39,8 +37,9 @@ void timer_park(G *gp, int64_t when);
 /* The scheduler's stoptimer. */
 void timer_unpark(G *gp);
 
-/* Calls fire(pp, ref) at `when`.  Owner P only. */
-struct timer *timer_start(P *pp, int64_t when, int32_t ref);
+/* Sends the time, in seconds, to c at `when`, if it has room; c is the timer's reference
+ * now.  Owner P only. */
+struct timer *timer_start(P *pp, int64_t when, struct hchan *c);
 /* Owner P only; t must not have fired. */
 void timer_stop(P *pp, struct timer *t);
 

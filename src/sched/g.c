@@ -2,7 +2,10 @@
 /* g.c - the table of Gs, and the lists of dead ones.
  *
  * A G is a slot in one large reserved array: its address never changes, a slot
- * number names it in 32 bits, and anybody may look at a G that has died.
+ * number names it in 32 bits, and anybody may look at a G that has died.  Each P
+ * makes new ones in a range of its own, and a slot whose G died elsewhere comes back: the
+ * Lua floor's tables by slot have no holes then.  (Go's global list of dead Gs would mix
+ * them.)
  * Rejected: Gs as Lua userdata (one allocation fewer, but another P could not
  * look at them), and Gs from malloc (eight bytes a link instead of four). */
 #include <string.h>
@@ -42,30 +45,66 @@ G *gfgetstarted(P *pp)
 {
 	if (pp->gfree == 0)
 		return NULL;
-	pp->ngfree--;
 	return pop(&pp->gfree);
 }
 
 G *gfget(P *pp)
 {
-	if (pp->gfree)
-		return gfgetstarted(pp);
+	return lp_likely(pp->gfree) ? gfgetstarted(pp) : gfgetempty(pp);
+}
+
+G *gfgetempty(P *pp)
+{
+	if (pp->gempty == 0 && load_relaxed(&pp->gback) != 0)
+		pp->gempty = exchange_acquire(&pp->gback, 0); /* pairs with giveback's cas */
 	if (pp->gempty)
 		return pop(&pp->gempty);
-	if (sched.ngs == sched.gsmax)
+	if (pp->gtop == pp->gend)
 		return NULL;
-	G *gp = &sched.gs[sched.ngs];
-	gp->slot = sched.ngs++;
+	G *gp = &sched.gs[pp->gtop];
+	gp->slot = pp->gtop;
 	store_relaxed(&gp->status, Gdead);
+	pp->gtop++;
 	return gp;
+}
+
+static void giveback(G *gp)
+{
+	P *owner = load_relaxed(&sched.allp[gp->slot / sched.gsperp]);
+	uint32_t head = load_relaxed(&owner->gback);
+	do
+		gp->schedlink = head;
+	while (!cas_weak_release(&owner->gback, &head, gp->slot));
 }
 
 void gfput(P *pp, G *gp)
 {
-	if (gp->L) {
+	if (gp->L)
 		push(&pp->gfree, gp);
-		pp->ngfree++;
-	} else {
+	else if (lp_likely(gisown(pp, gp->slot)))
 		push(&pp->gempty, gp);
+	else
+		giveback(gp);
+}
+
+uint32_t gcount(void)
+{
+	int32_t n = 0;
+	for (uint32_t i = 0; i < sched.maxprocs && load_acquire(&sched.allp[i]); i++)
+		n += load_relaxed(&load_relaxed(&sched.allp[i])->nlive);
+	return (uint32_t)n;
+}
+
+G *gnext(uint32_t slot)
+{
+	for (uint32_t i = slot / sched.gsperp; i < sched.maxprocs; i++) {
+		const P *pp = load_relaxed(&sched.allp[i]);
+		if (!pp)
+			break;
+		uint32_t s = slot > pp->gbase ? slot : pp->gbase + (i == 0); /* slot 0 means none */
+		for (; s < pp->gtop; s++)
+			if (readgstatus(&sched.gs[s]) != Gdead)
+				return &sched.gs[s];
 	}
+	return NULL;
 }

@@ -31,30 +31,18 @@
  *   - The loop on the G's stack after a yield (no g0): saves the same 5 ns; but
  *     stealing, hand-off and the collector's steps then run on a stack that the
  *     next G needs. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/os.h"
+#include "base/randord.h"
 #include "sched/sched.h"
 
-enum {
-	POLL_EVERY = 100000,	    /* ns: a busy P looks at its network this often */
-	LOOK_EVERY = 32,	    /* at most so many Gs run between two looks at the tick counter */
-	GS_MAX = 1 << 25,	    /* Gs in the table, if the address space allows */
-	GS_MIN = 1 << 16,
-};
+enum { GOID_BATCH = 16 }; /* ids that a P takes at a time */
 
-struct sched sched;
+struct sched sched = {.world = COND_INIT, .patience = -1};
 M m0;
 P p0;
-
-static _Thread_local M *tlsm __attribute__((tls_model("initial-exec")));
-
-__attribute__((noinline)) M *getm(void)
-{
-	M *mp = tlsm;
-	__asm__ volatile("" : "+r"(mp)); /* no caller may keep what it learnt before a switch */
-	return mp;
-}
 
 /* g0 to G: continues gp on its C stack; returns how it came back. */
 static enum gout gogo(M *mp, G *gp)
@@ -68,8 +56,7 @@ static void mcall(G *gp, enum gout why)
 	gobuf_switch(&gp->stk->buf, &getm()->g0, (void *)(uintptr_t)why);
 }
 
-/* What runs on every pooled C stack. */
-static void gmain(void *unused)
+void gmain(void *unused)
 {
 	(void)unused;
 	gobuf_arrived();
@@ -103,34 +90,61 @@ _Noreturn void goexit_stk(G *gp)
 	throw("goexit returned");
 }
 
+bool scheddebug(const char *word)
+{
+	const char *s = getenv("LUAPARK_DEBUG");
+	size_t n = strlen(word);
+	while (s && *s) {
+		if (strncmp(s, word, n) == 0 && (s[n] == '\0' || s[n] == ','))
+			return true;
+		s = strchr(s, ',');
+		s = s ? s + 1 : NULL;
+	}
+	return false;
+}
+
 void schedinit(const struct schedops *ops)
 {
+	const char *steal = getenv("LUAPARK_STEAL");
+	lock_init(&sched.lock, RANK_SCHED);
 	sched.ops = *ops;
-	uint32_t n = GS_MAX;
-	while (!(sched.gs = os_reserverw((size_t)n * sizeof(G)))) {
-		if (n <= GS_MIN)
-			throw("no address space for the table of goroutines");
-		n /= 2;
-	}
-	sched.gsmax = n;
-	sched.ngs = 1; /* slot 0 means none */
-	cstackpool_init(&p0.stacks, gmain);
-	p0.now = nanotime();
+	sched.steal = ops->pack && !(steal && strcmp(steal, "0") == 0);
+	sched.stress = scheddebug("stress");
+	procinit();
+	minit();
 	sched.started = true;
+}
+
+static void born(P *pp, G *gp, uint32_t site)
+{
+	if (lp_unlikely(pp->goid == pp->goidend)) {
+		pp->goid = fetch_add_relaxed(&sched.goidgen, GOID_BATCH);
+		pp->goidend = pp->goid + GOID_BATCH;
+	}
+	store_relaxed(&gp->id, ++pp->goid);
+	gp->parent = pp->view.cur ? load_relaxed(&sched.gs[pp->view.cur].id) : 0;
+	gp->site = site;
+	store_relaxed(&gp->reason, WR_NONE);
+	gp->sel = 0;
+	store_relaxed(&pp->nlive, load_relaxed(&pp->nlive) + 1);
+	casgstatus(gp, Gdead, Grunnable);
 }
 
 void newproc(P *pp, G *gp, uint32_t site)
 {
-	gp->id = ++sched.goidgen;
-	gp->parent = pp->view.cur ? sched.gs[pp->view.cur].id : 0;
-	gp->site = site;
-	gp->p = pp;
-	gp->reason = WR_NONE;
-	gp->flags = 0;
-	gp->sel = 0;
-	sched.nlive++;
-	casgstatus(gp, Gdead, Grunnable);
+	store_relaxed(&gp->p, pp);
+	gp->flags = GF_FRESH;
+	born(pp, gp, site);
 	runqput(pp, gp, true);
+}
+
+void newprocpacked(P *pp, G *gp, uint32_t site)
+{
+	store_relaxed(&gp->p, NULL);
+	gp->flags = GF_FRESH | GF_PACKED;
+	born(pp, gp, site);
+	stealqput(pp, gp);
+	wakep();
 }
 
 /* Waiting Gs whose event comes from outside keep the program alive. */
@@ -141,7 +155,7 @@ static bool isevent(const G *gp)
 		WAITREASONS(X)
 #undef X
 	};
-	return (event[gp->reason] || gp->timer) && !(gp->flags & GF_DAEMON);
+	return (event[load_relaxed(&gp->reason)] || gp->timer) && !(gp->flags & GF_DAEMON);
 }
 
 static void countevent(G *gp)
@@ -162,7 +176,8 @@ void gsetdaemon(G *gp, bool daemon)
 static void unpark(G *gp)
 {
 	casgstatus(gp, Gwaiting, Grunnable);
-	gp->parkseq++;
+	/* On to the next even number: a gopark that was readied has added one already. */
+	store_relaxed(&gp->parkseq, (load_relaxed(&gp->parkseq) | 1) + 1);
 	gp->sel = 0;
 	if (gp->flags & GF_EVENT) {
 		lp_assert(gp->p->nevent > 0);
@@ -173,7 +188,7 @@ static void unpark(G *gp)
 		sched.ops.stoptimer(gp);
 }
 
-void goready(G *gp, int32_t wake)
+static void readyhere(G *gp, int32_t wake)
 {
 	if (lp_unlikely(readgstatus(gp) == Grunning)) {
 		gp->flags |= GF_WOKEN;
@@ -184,6 +199,18 @@ void goready(G *gp, int32_t wake)
 	unpark(gp);
 	gp->wake = wake;
 	runqput(gp->p, gp, true);
+}
+
+void goready(G *gp, int32_t wake)
+{
+	const M *mp = getm();
+	bool detour = lp_unlikely(sched.stress) && readgstatus(gp) == Gwaiting && mp && randnext(&mp->p->rand) % 4 == 0;
+	if (lp_likely(!mp || mp->p == gp->p) && lp_likely(!detour)) { /* the host's is p0's */
+		readyhere(gp, wake);
+		return;
+	}
+	gp->wake = wake;
+	inboxput(gp);
 }
 
 void goreadylast(G *gp, int32_t wake)
@@ -199,6 +226,12 @@ static void givestack(P *pp, G *gp)
 	gp->stk = NULL;
 }
 
+bool gclaim(G *gp, uint64_t id)
+{
+	uint32_t seq = load_acquire(&gp->parkseq); /* pairs with park's release */
+	return (seq & 1) && load_relaxed(&gp->id) == id && cas_acqrel(&gp->parkseq, &seq, seq + 1);
+}
+
 /* Returns gp if it shall go on at once. */
 static G *park(P *pp, G *gp)
 {
@@ -207,12 +240,17 @@ static G *park(P *pp, G *gp)
 	countevent(gp);
 	if (lp_likely(!(gp->flags & (GF_GOPARK | GF_WOKEN))))
 		return NULL;
-	if (gp->flags & GF_WOKEN)
+	if (gp->flags & GF_WOKEN) {
 		gp->flags &= (uint16_t)~GF_WOKEN;
-	else if (sched.ops.unlockf(gp))
+		unpark(gp);
+		return gp;
+	}
+	uint32_t seq = load_relaxed(&gp->parkseq) | 1;
+	store_release(&gp->parkseq, seq); /* from here on goready may claim it */
+	if (sched.ops.unlockf(gp))
 		return NULL;
-	/* An unlockf that readied gp and then refused to park would run it twice. */
-	if (readgstatus(gp) != Gwaiting)
+	/* An unlockf that let somebody ready gp and then refused to park would run it twice. */
+	if (!cas_acqrel(&gp->parkseq, &seq, seq + 1))
 		return NULL;
 	unpark(gp);
 	return gp;
@@ -220,10 +258,12 @@ static G *park(P *pp, G *gp)
 
 static void gdead(P *pp, G *gp)
 {
+	if (lp_unlikely(!gisown(pp, gp->slot)))
+		gp->flags |= GF_NOREUSE; /* its slot goes back */
 	if (!sched.ops.gdead(gp))
 		gp->L = NULL;
-	gp->id = 0;
-	sched.nlive--;
+	store_relaxed(&gp->id, 0);
+	store_relaxed(&pp->nlive, load_relaxed(&pp->nlive) - 1);
 	gfput(pp, gp);
 }
 
@@ -250,6 +290,7 @@ static G *left(P *pp, G *gp, enum gout why)
 	case GOUT_EXIT:
 		givestack(pp, gp);
 		casgstatus(gp, Grunning, Gdead);
+		pp->nhome--;
 		gdead(pp, gp);
 		return NULL;
 	}
@@ -263,7 +304,11 @@ static G *execute(M *mp, P *pp, G *gp)
 	if (gp->stk == NULL && (gp->stk = cstackget(&pp->stacks)) == NULL)
 		throw("no C stack for a goroutine");
 	casgstatus(gp, Grunnable, Grunning);
-	pp->schedtick++;
+	if (gp->flags & GF_FRESH) {
+		gp->flags &= (uint16_t)~(GF_FRESH | GF_STAYS);
+		pp->nhome++;
+	}
+	store_relaxed(&pp->schedtick, load_relaxed(&pp->schedtick) + 1);
 	mp->curg = gp;
 	pp->view.cur = gp->slot;
 	pp->view.wake = gp->wake;
@@ -275,116 +320,54 @@ static G *execute(M *mp, P *pp, G *gp)
 	return left(pp, gp, why);
 }
 
-/* Looks at the clock: fires timers that are due, and polls the network if that
- * was not done for a while.  Returns when the next timer is due, 0 for never. */
-static int64_t checkclock(P *pp)
+void schedule(M *mp, P *pp)
 {
-	pp->polltick = cputicks();
-	pp->now = nanotime();
-	int64_t next = sched.ops.timers(pp, pp->now);
-	if (pp->now - pp->polled > POLL_EVERY) {
-		pp->polled = pp->now;
-		sched.ops.netpoll(pp, 0);
-	}
-	return next;
-}
-
-/* Looks at the clock if some microseconds may have passed since it last did.  The
- * tick counter alone costs 10 ns, a quarter of a yield: so it is read after every
- * G where each takes long, and more and more seldom where they are short. */
-static void maybecheckclock(P *pp)
-{
-	if (lp_likely(pp->lookin-- > 0))
-		return;
-	uint64_t passed = cputicks() - pp->polltick;
-	if (passed > CPUTICKS_SOON)
-		checkclock(pp);
-	if (passed > CPUTICKS_SOON)
-		pp->lookevery /= 4;
-	else if (pp->lookevery < LOOK_EVERY)
-		pp->lookevery++;
-	pp->lookin = pp->lookevery;
-}
-
-/* The next G to run; blocks in the poller while there is none.  NULL when
- * nothing is alive, or the M was told to stop. */
-static G *findrunnable(M *mp, P *pp)
-{
-	for (;;) {
-		if (lp_unlikely(mp->exitwhy != NULL))
-			return NULL;
-		if (lp_unlikely(load_relaxed(&sched.signal) != 0)) {
-			mp->exitwhy = "signal";
-			return NULL;
-		}
-		maybecheckclock(pp);
-		G *gp = runqget(pp);
-		if (lp_likely(gp != NULL))
-			return gp;
-		int64_t next = checkclock(pp);
-		if (runqlen(pp) > 0)
-			continue;
-		sched.ops.netpoll(pp, 0);
-		if (runqlen(pp) > 0)
-			continue;
-		if (pp->nevent == 0 && !sched.ops.pending(pp))
-			return NULL;
-		cstack_trim(&pp->stacks, pp->now);
-		sched.ops.netpoll(pp, next ? next : -1);
-		pp->polled = pp->now = nanotime();
-	}
+	G *gp;
+	pp->spinning = load_relaxed(&pp->handspin); /* counted by wakep */
+	store_relaxed(&pp->handspin, false);
+	while ((gp = findrunnable(mp, pp)) != NULL)
+		while ((gp = execute(mp, pp, gp)) != NULL)
+			;
+	if (pp->spinning)
+		setspinning(pp, false);
 }
 
 const char *mstart(M *mp, P *pp)
 {
-	M *outer = tlsm;
+	M *outer = getm();
 	if (mp->p)
 		throw("mstart of an M that runs already");
-	tlsm = mp;
-	mp->p = pp;
-	pp->m = mp;
-	mp->exitwhy = NULL;
-	mp->fpenv = fpenv_get();
-#ifdef LUAPARK_TSAN
-	mp->g0.fiber = __tsan_get_current_fiber();
-#endif
-#ifdef LUAPARK_ASAN
-	os_stackbounds(&mp->g0.lo, &mp->g0.size);
-#endif
-	G *gp;
-	while ((gp = findrunnable(mp, pp)) != NULL)
-		while ((gp = execute(mp, pp, gp)) != NULL)
-			;
-	mp->p = NULL;
-	pp->m = NULL;
-	tlsm = outer;
-	return mp->exitwhy;
+	setm(mp);
+	mp->thread = pthread_self();
+	runbegin(mp, pp);
+	schedule(mp, pp);
+	runend(pp);
+	setm(outer);
+	return sched.dead ? NULL : sched.exitwhy ? sched.exitwhy : "signal";
 }
 
-void schedstop(const char *why)
+void gkillall(void)
 {
-	getm()->exitwhy = why;
-}
-
-void schedsignal(int sig)
-{
-	store_relaxed(&sched.signal, (uint32_t)sig); /* the wake-up below is what orders it */
-	if (p0.netpoll)
-		sched.ops.wakenetpoll(&p0);
-}
-
-void gkillall(P *pp)
-{
-	while (runqget(pp) != NULL)
+	lock(&sched.lock);
+	while (globrunqget(&p0) != NULL)
 		;
-	for (uint32_t i = 1; i < sched.ngs; i++) {
-		G *gp = &sched.gs[i];
-		enum gstatus st = readgstatus(gp);
-		if (st == Gdead)
-			continue;
-		if (st == Gwaiting)
+	unlock(&sched.lock);
+	for (uint32_t i = 0; i < sched.maxprocs; i++) {
+		P *pp = load_relaxed(&sched.allp[i]);
+		if (!pp)
+			break;
+		store_relaxed(&pp->inbox, 0);
+		while (stealqget(pp) != NULL || runqget(pp) != NULL)
+			;
+	}
+	for (G *gp = gnext(0); gp; gp = gnext(gp->slot + 1)) {
+		P *pp = gp->p ? gp->p : &p0;
+		store_relaxed(&gp->p, pp);
+		if (readgstatus(gp) == Gwaiting)
 			unpark(gp);
 		casgstatus(gp, Grunnable, Gdead);
+		if (!(gp->flags & GF_FRESH))
+			pp->nhome--;
 		gp->flags |= GF_NOREUSE;
 		if (gp->stk) {
 			cstack_reset(&pp->stacks, gp->stk);

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/* share.c - a handle that was at home becomes shared, and a state's handles of objects.
+ *
+ * At home a channel, a wait group or a mutex is all in its Lua table.  When it first goes
+ * to another P, its state moves into a struct obj: what is buffered, who waits, whether
+ * it is closed.  The table stays the handle: it gets another metatable, and the object's
+ * address.  Its waiters go on waiting: their sudogs are the same memory in both worlds,
+ * and from now on their wait is decided by compare-and-swap.
+ *
+ * The layouts at home are those of chan.lua and sync.lua.  An atomic is always shared; a
+ * connection or a listener is an object from the start, and its handle as one that is
+ * shared, but not known to A_OBJECTS before it is (and not locked: park/netfd.h). */
+#include "lua/share.h"
+
+#include "base/os.h"
+#include "lua/cross.h"
+#include "park/chan.h"
+#include "park/netfd.h"
+#include "park/sync.h"
+
+#define REF "luapark.obj"
+
+enum { C_SIZE = 1, C_N, C_RX, C_RQ, C_SQ, C_SHUT, C_BUF = C_SHUT };
+enum { S_COUNT = 1, S_LOCKED = 1, S_LINE };
+enum { H_ADDRESS = 1, H_REF }; /* of a shared handle */
+
+/* Which kind of handle the value at idx is, and whether it is shared; -1: none. */
+static int kindof(lua_State *L, struct lstate *ls, int idx, bool *shared)
+{
+	if (!lua_istable(L, idx) || !lua_getmetatable(L, idx))
+		return -1;
+	const void *mt = lua_topointer(L, -1);
+	lua_pop(L, 1);
+	for (int kind = 0; kind < OBJ_KINDS; kind++)
+		for (int s = 1; s >= 0; s--) /* an atomic's are the same: it is always shared */
+			if (mt == ls->mt[kind][s]) {
+				*shared = s == 1;
+				return kind;
+			}
+	return -1;
+}
+
+bool share_is(lua_State *L, struct lstate *ls, int idx)
+{
+	bool shared;
+	return kindof(L, ls, idx, &shared) >= 0;
+}
+
+static lua_Integer getint(lua_State *L, int idx, int field)
+{
+	lua_rawgeti(L, idx, field);
+	lua_Integer v = lua_isboolean(L, -1) ? lua_toboolean(L, -1) : lua_tointeger(L, -1);
+	lua_pop(L, 1);
+	return v;
+}
+
+bool share_busy(lua_State *L, struct lstate *ls, int idx)
+{
+	bool shared;
+	if (idx < 0 && idx > LUA_REGISTRYINDEX)
+		idx = lua_gettop(L) + idx + 1;
+	return kindof(L, ls, idx, &shared) == OBJ_CHAN && !shared &&
+	       (getint(L, idx, C_N) > 0 || getint(L, idx, C_SQ) != 0);
+}
+
+struct ref {
+	struct obj *o;
+};
+
+void share_pushref(lua_State *L, struct obj *o)
+{
+	struct ref *ref = lua_newuserdata(L, sizeof *ref);
+	ref->o = o;
+	luaL_getmetatable(L, REF);
+	lua_setmetatable(L, -2);
+}
+
+static int dropref(lua_State *L)
+{
+	struct ref *ref = luaL_checkudata(L, 1, REF);
+	if (ref->o)
+		obj_unref(ref->o);
+	ref->o = NULL;
+	return 0;
+}
+
+struct obj *share_checkref(lua_State *L, int idx)
+{
+	return ((struct ref *)luaL_checkudata(L, idx, REF))->o;
+}
+
+/* Whose wait may be decided from anywhere now. */
+static void exposeline(int32_t line)
+{
+	int32_t s = line;
+	if (s == 0)
+		return;
+	do {
+		atomic_i32 *done = &sudogs.done[sudogs.own[s]];
+		if (load_relaxed(done) == DONE_NO)
+			store_relaxed(done, DONE_SHARED);
+		s = sudogs.next[s];
+	} while (s != line);
+}
+
+static void cannot(lua_State *L)
+{
+	lua_error(L); /* the reason is on top */
+}
+
+/* What is buffered goes into c, oldest first. */
+static void movebuffer(lua_State *L, struct lstate *ls, int idx, struct hchan *c)
+{
+	uint32_t n = (uint32_t)getint(L, idx, C_N), rx = (uint32_t)getint(L, idx, C_RX);
+	for (uint32_t i = 0; i < n; i++) {
+		struct val v;
+		lua_rawgeti(L, idx, C_BUF + 1 + (int)((rx - 1 + i) % c->size));
+		if (!cross_out(L, ls, -1, &v))
+			cannot(L);
+		if (!chan_push(c, &v)) {
+			val_free(&v);
+			luaL_error(L, "not enough memory");
+		}
+		lua_pop(L, 1);
+	}
+}
+
+/* What the senders in line bring goes beside their sudogs.  Two passes: either all can. */
+static void movesenders(lua_State *L, struct lstate *ls, int32_t line)
+{
+	int32_t s = line;
+	if (s == 0)
+		return;
+	host_pushanchor(L, ls, A_ELEM);
+	do {
+		lua_rawgeti(L, -1, s - sudogbase(ls->pp));
+		val_free(&sudogs.val[s]); /* of a try that failed half-way */
+		if (!cross_out(L, ls, -1, &sudogs.val[s]))
+			cannot(L);
+		lua_pop(L, 1);
+		s = sudogs.next[s];
+	} while (s != line);
+	lua_pop(L, 1);
+}
+
+/* On top of L is a reference that keeps the object if anything raises an error. */
+static void movechan(lua_State *L, struct lstate *ls, int idx, struct hchan *c)
+{
+	c->size = (uint32_t)getint(L, idx, C_SIZE);
+	movebuffer(L, ls, idx, c);
+	int32_t rq = (int32_t)getint(L, idx, C_RQ), sq = (int32_t)getint(L, idx, C_SQ);
+	movesenders(L, ls, sq);
+	exposeline(rq);
+	exposeline(sq);
+	c->rq = rq;
+	c->sq = sq;
+	c->closed = getint(L, idx, C_SHUT) != 0;
+}
+
+static struct obj *newobj(lua_State *L, int kind)
+{
+	struct obj *o = NULL;
+	switch (kind) {
+	case OBJ_CHAN:
+		o = (struct obj *)chan_new(0);
+		break;
+	case OBJ_WAITGROUP:
+		o = (struct obj *)waitgroup_new();
+		break;
+	case OBJ_MUTEX:
+		o = (struct obj *)mutex_new();
+		break;
+	}
+	if (!o)
+		luaL_error(L, "not enough memory");
+	return o;
+}
+
+static void move(lua_State *L, struct lstate *ls, int kind, int idx, struct obj *o)
+{
+	switch (kind) {
+	case OBJ_CHAN:
+		movechan(L, ls, idx, (struct hchan *)o);
+		return;
+	case OBJ_WAITGROUP: {
+		struct hwaitgroup *wg = (struct hwaitgroup *)o;
+		wg->line = (int32_t)getint(L, idx, S_LINE);
+		lua_rawgeti(L, idx, S_COUNT);
+		wg->count = lua_tonumber(L, -1);
+		lua_pop(L, 1);
+		exposeline(wg->line);
+		return;
+	}
+	case OBJ_MUTEX: {
+		struct hmutex *m = (struct hmutex *)o;
+		m->line = (int32_t)getint(L, idx, S_LINE);
+		m->locked = getint(L, idx, S_LOCKED) != 0;
+		exposeline(m->line);
+		return;
+	}
+	}
+}
+
+/* This state knows o, from now on, by the handle on top. */
+static void enter(lua_State *L, struct lstate *ls, struct obj *o)
+{
+	host_pushanchor(L, ls, A_OBJECTS);
+	lua_pushlightuserdata(L, o);
+	lua_pushvalue(L, -3);
+	lua_rawset(L, -3);
+	lua_pop(L, 1);
+}
+
+/* The reference is on top of L, and popped; pushes the handle: the one at idx, or a new one
+ * (idx 0). */
+static void adopt(lua_State *L, struct lstate *ls, struct obj *o, int idx)
+{
+	host_pushanchor(L, ls, A_ADOPT);
+	lua_insert(L, -2);
+	lua_pushinteger(L, o->kind);
+	lua_insert(L, -2);
+	if (idx)
+		lua_pushvalue(L, idx);
+	else
+		lua_pushnil(L);
+	lua_insert(L, -2);
+	lua_pushlightuserdata(L, o);
+	lua_insert(L, -2);
+	lua_call(L, 4, 1);
+	enter(L, ls, o);
+}
+
+/* The object of the handle at idx, which is of a shared one. */
+static struct obj *objof(lua_State *L, struct lstate *ls, int idx)
+{
+	lua_rawgeti(L, idx, H_REF);
+	const struct ref *ref = lua_touserdata(L, -1);
+	struct obj *o = ref ? ref->o : NULL;
+	if (!o) { /* not of our making, or collected */
+		luaL_error(L, "a handle without its object");
+		return NULL; /* not reached */
+	}
+	lua_pop(L, 1);
+	if ((o->kind == OBJ_CONN || o->kind == OBJ_LISTENER) && !((struct netfd *)o)->shared) {
+		lua_pushvalue(L, idx);
+		enter(L, ls, o);
+		lua_pop(L, 1);
+		netfd_share((struct netfd *)o);
+	}
+	return o;
+}
+
+struct obj *share_obj(lua_State *L, struct lstate *ls, int idx)
+{
+	bool shared;
+	if (idx < 0 && idx > LUA_REGISTRYINDEX)
+		idx = lua_gettop(L) + idx + 1;
+	int kind = kindof(L, ls, idx, &shared);
+	if (kind < 0)
+		return NULL;
+	luaL_checkstack(L, 8, "a handle");
+	if (shared)
+		return objof(L, ls, idx);
+	struct obj *o = newobj(L, kind);
+	share_pushref(L, o);
+	move(L, ls, kind, idx, o);
+	adopt(L, ls, o, idx);
+	lua_pop(L, 1);
+	return o;
+}
+
+void share_push(lua_State *L, struct lstate *ls, struct obj *o)
+{
+	luaL_checkstack(L, 8, "a handle");
+	host_pushanchor(L, ls, A_OBJECTS);
+	lua_pushlightuserdata(L, o);
+	lua_rawget(L, -2);
+	lua_remove(L, -2);
+	if (!lua_isnil(L, -1))
+		return;
+	lua_pop(L, 1);
+	share_pushref(L, obj_ref(o));
+	adopt(L, ls, o, 0);
+}
+
+void share_pushnew(lua_State *L, struct lstate *ls, struct obj *o)
+{
+	if (!o) {
+		luaL_error(L, "not enough memory");
+		return; /* not reached */
+	}
+	share_pushref(L, o);
+	adopt(L, ls, o, 0);
+}
+
+void share_open(lua_State *L)
+{
+	luaL_newmetatable(L, REF);
+	lua_pushcfunction(L, dropref);
+	lua_setfield(L, -2, "__gc");
+	lua_pop(L, 1);
+}
