@@ -165,7 +165,7 @@ static G *stealwork(P *pp)
 	return NULL;
 }
 
-static bool anystealable(void)
+bool anystealable(void)
 {
 	if (load_relaxed(&sched.runq.n) > 0)
 		return true;

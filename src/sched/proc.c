@@ -40,7 +40,7 @@
 
 enum { GOID_BATCH = 16 }; /* ids that a P takes at a time */
 
-struct sched sched = {.world = COND_INIT, .patience = -1};
+struct sched sched = {.world = COND_INIT, .patience = -1, .halted = true};
 M m0;
 P p0;
 

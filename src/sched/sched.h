@@ -309,7 +309,7 @@ struct sched {
 	bool dead;		/* nothing is alive: the run is over */
 	const char *exitwhy;	/* somebody called schedstop */
 	int64_t patience;	/* ns that the end of a run waits for who does not halt; < 0: for ever */
-	bool halted;		/* all came to a halt at the end of the last run */
+	bool halted;		/* no run, or all came to a halt at the end of the last one */
 
 	atomic_u64 goidgen;	/* last id given to a P */
 	atomic_u32 signal; /* that the program must end by; 0: none */
@@ -509,6 +509,8 @@ bool scheddebug(const char *word);
 /* The next G to run; blocks while there is none.  NULL when the run is over, the M must
  * end, or pp is drained.  On g0. */
 G *findrunnable(M *mp, P *pp);
+/* Whether there is a packed G that an idle P could take.  Any M. */
+bool anystealable(void);
 /* Counts pp among the spinning, or no more.  Owner P only. */
 void setspinning(P *pp, bool on);
 /* If other Ps are idle: packs some of the oldest fresh Gs that stand before `before`

@@ -167,6 +167,8 @@ void runbegin(M *mp, P *pp)
 	sysmonwake();
 	cond_broadcast(&sched.world);
 	unlock(&sched.lock);
+	if (anystealable()) /* spawned by the host: nobody could be woken for it then */
+		wakep();
 }
 
 bool runend(P *pp)
