@@ -126,6 +126,8 @@ uint32_t runqpack(P *pp, uint32_t before, uint32_t max, bool chatty)
 		stealqput(pp, gp);
 		n++;
 	}
+	if (n > 0)
+		refill(q); /* who is behind the ring may be next to go, while a G computes */
 	return n;
 }
 
