@@ -309,7 +309,8 @@ describe("errors are luajit's to the letter", function()
   end
 
   it("a stack overflow, in its words", function()
-    local ours, plain = both "local function f() return 1 + f() end f()"
+    -- Whether the message has a position depends, in luajit as well, on whether the recursion was compiled.
+    local ours, plain = both "jit.off() local function f() return 1 + f() end f()"
     assert.equal(plain.err:match "^[^\n]*", ours.err:match "^[^\n]*")
     assert.equal(1, ours.status)
   end)
