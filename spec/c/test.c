@@ -118,11 +118,6 @@ int test_nfds(void)
 	return nentries("/proc/self/fd") - 1; /* the directory itself */
 }
 
-int test_nthreads(void)
-{
-	return nentries("/proc/self/task");
-}
-
 static struct {
 	pthread_barrier_t begin;
 	void (*fn)(int i);
@@ -147,6 +142,24 @@ void test_threads(int n, void (*fn)(int i))
 	for (int i = 0; i < n; i++)
 		pthread_join(t[i], NULL);
 	pthread_barrier_destroy(&threads.begin);
+}
+
+#ifdef LUAPARK_TSAN
+static void nothing(int i)
+{
+	(void)i;
+}
+#endif
+
+int test_nthreads(void)
+{
+#ifdef LUAPARK_TSAN
+	static bool before;
+	if (!before) /* it has a thread of its own, which comes with the first one of ours */
+		test_threads(1, nothing);
+	before = true;
+#endif
+	return nentries("/proc/self/task");
 }
 
 /* Runs fn in a child whose output is kept in a file of memory; its wait status. */

@@ -8,18 +8,20 @@
 #include "base/throw.h"
 
 #ifdef LUAPARK_DEBUG_BUILD
-enum { MAXHELD = 8 };
+enum { MAXHELD = 64 }; /* a select holds as many as it has channels: of more the first ones are checked */
 static _Thread_local const struct lock *held[MAXHELD];
 static _Thread_local int nheld;
 
 static void entered(const struct lock *l)
 {
-	if (nheld > 0) {
-		const struct lock *last = held[(nheld - 1) % MAXHELD];
+	if (nheld > 0 && nheld <= MAXHELD) {
+		const struct lock *last = held[nheld - 1];
 		if (last->rank > l->rank || (last->rank == l->rank && last >= l))
 			throw("locks taken out of order");
 	}
-	held[nheld++ % MAXHELD] = l; /* a select holds as many as it has cases: the last ones count */
+	if (nheld < MAXHELD)
+		held[nheld] = l;
+	nheld++;
 }
 
 static void leaving(const struct lock *l)

@@ -47,9 +47,9 @@ static uint32_t fairshare(const P *pp)
 
 void servethieves(P *pp, uint32_t before, bool chatty)
 {
-	if (lp_likely(load_relaxed(&sched.gomaxprocs) == 1) || !sched.steal)
-		return;
 	uint32_t n = 0;
+	if (!sched.steal)
+		return;
 	if (lp_unlikely(pp->draining))
 		n = runqpack(pp, pp->runq.tail, RUNQ_SIZE, false);
 	else if (load_relaxed(&sched.npidle) > 0 && stealq_isempty(pp))
@@ -122,6 +122,8 @@ static G *adopt(P *pp, G *gp)
 /* A packed G of our own queue or the global one, or NULL. */
 static G *commonget(P *pp)
 {
+	if (lp_unlikely(pp->draining)) /* what it adopts would have to end here */
+		return NULL;
 	G *gp = stealqget(pp);
 	if (!gp && load_relaxed(&sched.runq.n) > 0) {
 		lock(&sched.lock);
@@ -208,15 +210,20 @@ static enum idled goidle(M *mp, P *pp, int64_t next)
 	int64_t until = next ? next : -1;
 	if (collect && (until < 0 || until > pp->now + GC_AFTER))
 		until = pp->now + GC_AFTER;
+	cstack_trim(&pp->stacks, pp->now); /* while all of pp is still ours */
 	lock(&sched.lock);
-	if (load_relaxed(&sched.stopping) != 0 || load_relaxed(&sched.runq.n) > 0) {
+	if (load_relaxed(&sched.stopping) != 0 || (load_relaxed(&sched.runq.n) > 0 && !pp->draining)) {
 		unlock(&sched.lock);
 		return IDLE_AGAIN;
 	}
-	if (lp_unlikely(pp->draining && pp->nhome == 0 && !hasincoming(pp))) {
+	if (lp_unlikely(pp->draining && pp->nhome == 0 && next == 0 && !hasincoming(pp))) {
 		unlock(&sched.lock);
-		if (spun)
+		if (spun) {
 			setspinning(pp, false);
+			fence_seqcst(); /* as below: somebody may have trusted our spinning */
+			if (anystealable())
+				wakep();
+		}
 		return IDLE_OVER;
 	}
 	pidleput(pp);
@@ -236,10 +243,8 @@ static enum idled goidle(M *mp, P *pp, int64_t next)
 	fence_seqcst(); /* pairs with wakeidle's and wakep's */
 	if (anystealable())
 		wakep(); /* whether we were spinning or not; it may choose this very P */
-	if (!hasincoming(pp)) {
-		cstack_trim(&pp->stacks, pp->now);
+	if (!hasincoming(pp))
 		sched.ops.netblock(pp, until);
-	}
 	leaveidle(mp, pp);
 	int64_t now = nanotime();
 	pp->remote = hasincoming(pp) && now - pp->now < AWAKE;

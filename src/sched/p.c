@@ -83,8 +83,8 @@ static void initp(P *pp, uint32_t id)
 	pp->gbase = id * sched.gsperp;
 	pp->gend = pp->gbase + sched.gsperp;
 	pp->gtop = pp->gbase + (id == 0); /* slot 0 means none */
-	pp->runq.seen = -1u; /* nobody was seen waiting */
 	pp->rand = 0x9e3779b9u * (id + 1);
+	pp->runq.seen = -1u; /* nobody has waited at a look */
 	pp->now = nanotime();
 	cstackpool_init(&pp->stacks, gmain);
 	store_release(&sched.allp[id], pp); /* pairs with whoever walks allp without the lock */
@@ -202,11 +202,11 @@ void wakeidle(P *pp)
 		return;
 	lock(&sched.lock);
 	bool was = load_relaxed(&pp->status) == Pidle && load_relaxed(&sched.stopping) == 0;
-	if (was)
+	if (was) {
 		pidletake(pp);
+		sched.ops.wakenetpoll(pp); /* before unlock: a draining P may end as soon as it runs */
+	}
 	unlock(&sched.lock);
-	if (was)
-		sched.ops.wakenetpoll(pp);
 }
 
 void wakep(void)

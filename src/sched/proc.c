@@ -110,6 +110,7 @@ void schedinit(const struct schedops *ops)
 	sched.ops = *ops;
 	sched.steal = ops->pack && !(steal && strcmp(steal, "0") == 0);
 	sched.stress = scheddebug("stress");
+	store_relaxed(&sched.stopping, STOP_EXIT); /* as between two runs */
 	procinit();
 	minit();
 	sched.started = true;

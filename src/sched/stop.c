@@ -153,6 +153,7 @@ void runbegin(M *mp, P *pp)
 	lock(&sched.lock);
 	sched.dead = false;
 	sched.exitwhy = NULL;
+	sched.halted = false; /* until runend has seen it: os.exit closes nothing that others use */
 	store_relaxed(&pp->status, Prunning);
 	sched.nrunning++;
 	mp->p = pp;
@@ -175,9 +176,10 @@ bool runend(P *pp)
 {
 	lock(&sched.lock);
 	fetch_or_seqcst(&sched.stopping, STOP_EXIT);
-	sched.halted = waithalt(pp, 1, sched.dead ? -1 : sched.patience);
-	store_relaxed(&pp->status, Phost);
+	store_relaxed(&pp->status, Phost); /* first, for somebody may be waiting for us to halt */
 	sched.nrunning--;
+	cond_broadcast(&sched.world);
+	sched.halted = waithalt(pp, 0, sched.dead ? -1 : sched.patience);
 	pp->m->p = NULL;
 	pp->m = NULL;
 	bool halted = sched.halted;

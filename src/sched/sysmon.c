@@ -105,6 +105,10 @@ void sysmonstart(void)
 	note_init(&mon.note);
 	mon.stop = mon.sleeps = false;
 	mon.runs = !os_mayfail() && pthread_create(&mon.thread, NULL, monitor, NULL) == 0;
+	if (!mon.runs) {
+		note_term(&mon.note);
+		free(mon.seen);
+	}
 }
 
 void sysmonwake(void)
