@@ -142,16 +142,23 @@ local function closedsend()
   error("send on closed channel", 3)
 end
 
--- The slow half of send: the channel was full.
+-- The slow half of send: v is no number, or the channel was full. Where nothing may wait (`refused` says why) it sends
+-- what can be sent at once.
 local function parksend(h, v)
-  local s = takeshared(2)
+  local refused = nopark()
+  local s = takeany()
   local why = set(s, v)
   if why then
     free(s)
     error(why, 2)
   end
-  local r = chansend(h, vals[s], s)
-  if r == BLOCK then
+  done[s] = SHARED
+  local r = chansend(h, vals[s], refused and 0 or s)
+  if r == BLOCK and refused then
+    drop(s)
+    free(s)
+    error(refused, 2)
+  elseif r == BLOCK then
     view.reason = SENDREASON
     view.sel = s
     park()

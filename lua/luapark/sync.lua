@@ -145,7 +145,7 @@ function WaitGroup:go(fn, ...)
     error("bad argument #1 to 'go' (function expected, got " .. (fn == nil and "no value" or type(fn)) .. ")", 2)
   end
   add(self, o, 1, "go")
-  return (go(call, self, fn, ...))
+  return go(call, self, fn, ...) -- a tail call: it is the caller who created it
 end
 
 -- Mutexes --------------------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@
  *     "fence".  A missing one acts like the mutants that look first.
  *   - The limit on spinning Ms.  Here a P spins or not, as it likes: what is proved
  *     holds for any limit.  So with the order of the idle list: any P may be taken.
- *   - runnext, time slices, the 61st tick, four rounds of stealing.  They look at a
+ *   - runnext, time slices, the turns of the common queues, four rounds of stealing.  They look at a
  *     source earlier or more often; nothing rests on an early look.
  *   - The inside of the queues.  A put, a take and a theft are one step each, as a
  *     compare-and-swap makes them; a theft takes all, where the real one takes half.

@@ -15,6 +15,7 @@ enum lockrank {
 	RANK_OBJ,	/* a shared channel's, mutex's or wait group's own */
 	RANK_CODE,	/* the table of prototypes (lua/code.c) */
 	RANK_SITE,	/* the table of places that say go (lua/site.c) */
+	RANK_PANIC,	/* the report of an uncaught error (lua/host.c) */
 };
 
 struct lock {

@@ -7,20 +7,20 @@
 #include "lua/code.h"
 
 #include <lauxlib.h>
-#include <pthread.h>
 #include <stdio.h>
 
+#include "base/lock.h"
 #include "base/os.h"
 #include "lua/maker.h"
 
 enum { CACHE = 4096, BUCKETS = 1024 };
 
 static struct {
-	pthread_mutex_t lock;
+	struct lock lock;
 	struct code *bucket[BUCKETS];
 	uint64_t lastid;
 	uint32_t n;
-} table = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} table = {.lock = LOCK_INIT(RANK_CODE)};
 
 struct code *code_ref(struct code *c)
 {
@@ -35,7 +35,7 @@ void code_unref(struct code *c)
 	while (refs > 1)
 		if (cas_weak_release(&c->refs, &refs, refs - 1))
 			return;
-	pthread_mutex_lock(&table.lock);
+	lock(&table.lock);
 	bool last = fetch_sub_acqrel(&c->refs, 1) == 1;
 	if (last) {
 		struct code **at = &table.bucket[c->hash % BUCKETS];
@@ -44,7 +44,7 @@ void code_unref(struct code *c)
 		*at = c->next;
 		table.n--;
 	}
-	pthread_mutex_unlock(&table.lock);
+	unlock(&table.lock);
 	if (last) {
 		dump_free(&c->info);
 		free(c);
@@ -53,9 +53,9 @@ void code_unref(struct code *c)
 
 uint32_t code_count(void)
 {
-	pthread_mutex_lock(&table.lock);
+	lock(&table.lock);
 	uint32_t n = table.n;
-	pthread_mutex_unlock(&table.lock);
+	unlock(&table.lock);
 	return n;
 }
 
@@ -84,7 +84,7 @@ static struct code *intern(const uint8_t *bytes, size_t n, bool examined, struct
 		store_relaxed(&c->refs, 1);
 		memcpy(c->dump, bytes, n);
 	}
-	pthread_mutex_lock(&table.lock);
+	lock(&table.lock);
 	struct code *at = table.bucket[h % BUCKETS];
 	while (at && !(at->hash == h && at->len == n && memcmp(at->dump, bytes, n) == 0))
 		at = at->next;
@@ -96,7 +96,7 @@ static struct code *intern(const uint8_t *bytes, size_t n, bool examined, struct
 		table.bucket[h % BUCKETS] = c;
 		table.n++;
 	}
-	pthread_mutex_unlock(&table.lock);
+	unlock(&table.lock);
 	if (at || !c) {
 		free(c);
 		dump_free(info);

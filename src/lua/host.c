@@ -24,7 +24,7 @@ char host_parkerr, host_parkmsg;
 static bool debugportable; /* LUAPARK_DEBUG=portable */
 
 /* The report of the first uncaught error, from whatever P: the host's run takes it. */
-static struct lock paniclock = LOCK_INIT(RANK_SITE);
+static struct lock paniclock = LOCK_INIT(RANK_PANIC);
 static char *panic;
 
 /* Removes it; never allocates, for the key exists. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* host.h - one LuaJIT state per P, and Gs as its coroutines.
  *
- * The state's three coroutines of ours:
+ * Each state has three coroutines of ours:
  *
- *   anchor   never runs: its stack holds the tables by which Gs are kept alive
+ *   anchor   never runs: its stack holds what must live as long as the state
  *   service  runs, protected, what g0 must do in Lua (unlockf, timers, reports)
  *   results  holds what the main function returned, until mstart's caller takes it
  *

@@ -5,10 +5,10 @@
  * the text is made once for each place, and a G keeps a 32-bit index.  The way
  * from a call to its index is a hash of three words from vm_callsite; where that
  * cannot tell (module mode), of the text itself. */
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/lock.h"
 #include "base/os.h"
 #include "lua/host.h"
 #include "lua/vm.h"
@@ -21,12 +21,12 @@ struct site {
 
 /* Sites are never forgotten: as many as the program's source has calls of go. */
 static struct {
-	pthread_mutex_t lock;
+	struct lock lock;
 	struct site *site; /* [0] is "not known" */
 	uint32_t n, cap;
 	uint32_t *bucket; /* open addressing, 0 is empty; a power of two, at most half full */
 	uint32_t nbuckets;
-} table = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} table = {.lock = LOCK_INIT(RANK_SITE)};
 
 static uint32_t hash(const uintptr_t key[3], const char *text)
 {
@@ -87,7 +87,7 @@ uint32_t site_of(lua_State *L, struct lstate *ls, const struct callsite *cs)
 		return ls->lastsite; /* a loop, most often */
 	if (!bykey && !describe(L, buf, sizeof buf))
 		return 0;
-	pthread_mutex_lock(&table.lock);
+	lock(&table.lock);
 	if (table.n == table.cap)
 		grow();
 	uint32_t *b = lookup(key, bykey ? NULL : buf);
@@ -97,7 +97,7 @@ uint32_t site_of(lua_State *L, struct lstate *ls, const struct callsite *cs)
 		table.site[i] = (struct site){{key[0], key[1], key[2]}, xmalloc(strlen(buf) + 1), false};
 		strcpy(table.site[i].text, buf);
 	}
-	pthread_mutex_unlock(&table.lock);
+	unlock(&table.lock);
 	if (bykey) {
 		memcpy(ls->lastkey, key, sizeof ls->lastkey);
 		ls->lastsite = i;
@@ -107,18 +107,18 @@ uint32_t site_of(lua_State *L, struct lstate *ls, const struct callsite *cs)
 
 const char *site_text(uint32_t site)
 {
-	pthread_mutex_lock(&table.lock);
+	lock(&table.lock);
 	const char *text = site ? table.site[site].text : NULL;
-	pthread_mutex_unlock(&table.lock);
+	unlock(&table.lock);
 	return text;
 }
 
 bool site_report(uint32_t site)
 {
-	pthread_mutex_lock(&table.lock);
+	lock(&table.lock);
 	bool first = site && !table.site[site].reported;
 	if (first)
 		table.site[site].reported = true;
-	pthread_mutex_unlock(&table.lock);
+	unlock(&table.lock);
 	return first;
 }

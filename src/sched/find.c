@@ -5,7 +5,7 @@
  * timers and its network; tries to steal; and goes to sleep in its poller.  Whether it
  * looks at the clock is decided by a cheaper one, for Gs may be as short as 30 ns.
  *
- * What goes the other way, to P's that have nothing to do, is packed here, too: Gs that
+ * What goes the other way, to Ps that have nothing to do, is packed here, too: Gs that
  * have waited for their turn for some tens of microseconds, the oldest first, since in a
  * tree of goroutines they are the biggest.  Never the one in `next`: who is started or woken
  * by the running G is about to talk to it. */
