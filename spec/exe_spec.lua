@@ -693,6 +693,7 @@ end)
 describe("memory", function()
   it("comes back after 100,000 goroutines have waited", function()
     expect("true\n", "", 0, script [[
+      luapark.gomaxprocs(1) -- all in the state whose memory is looked at
       local function round()
         local c = chan()
         for i = 1, 100000 do go(function() c:recv() end) end

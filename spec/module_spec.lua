@@ -283,6 +283,37 @@ describe("several runs in one process", function()
     ]])
   end)
 
+  -- A goroutine that was stopped between entering a line and parking stayed in it.
+  it("leave nobody in the lines of channels that several Ps share", function()
+    expect("0\n", [[
+      local lp = require "luapark"
+      lp.gomaxprocs(4)
+      local chans = {}
+      for i = 1, 8 do chans[i] = lp.chan() end
+      for round = 1, 100 do
+        assert(not pcall(lp.run, function()
+          local started = lp.waitgroup()
+          for i = 1, 8 do
+            started:add(1)
+            lp.spawn(function(a, b, wg)
+              wg:done()
+              while true do
+                if i % 2 == 0 then a:send(i) b:recv() else b:recv() a:send(i) end
+              end
+            end, chans[i], chans[i % 8 + 1], started)
+          end
+          started:wait()
+          error "failed"
+        end))
+        for i = 1, 8 do
+          assert(not lp.run(chans[i].trysend, chans[i], 1), round)
+          assert(not select(3, lp.run(chans[i].tryrecv, chans[i])), round)
+        end
+      end
+      print(lp.numgoroutine())
+    ]])
+  end)
+
   it("leave nothing of a deadlock, of an error in another goroutine, of a goexit", function()
     expect("0\tfine\n", [[
       local lp = require "luapark"

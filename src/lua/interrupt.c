@@ -58,8 +58,7 @@ static void onhook(lua_State *L, lua_Debug *ar)
 		disarm(L, ls);
 		return;
 	}
-	bool ends = (load_relaxed(&sched.stopping) & STOP_EXIT) != 0;
-	if (vm_busy(L) || (!ends && isours(L)))
+	if (vm_busy(L) || isours(L)) /* at the end of a run, too: a host may use the same channels in another one */
 		return;
 	disarm(L, ls);
 	if (schedinterrupted(ls->pp) && cstack_spare(&ls->pp->stacks))
