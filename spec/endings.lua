@@ -33,8 +33,8 @@ local function compute()
   local x = 0
   while x >= 0 do x = x + 1 end
 end
--- Spawns n that compute for ever; the last of them to come calls fn before it does. Nobody is pre-empted, so nobody who
--- waits could.
+-- Spawns n that compute for ever; the last of them to come calls fn before it does. Who waits on the same
+-- P waits for long.
 local function hogs(n, fn)
   local here = lp.atomic()
   for _ = 1, n do
@@ -50,8 +50,8 @@ end
 -- Runs the program `times` times (100 unless told) with 4 Ps; check(out, err, status) must pass each time.
 function endings.ends(text, check, times, environment)
   helper.withfile(HEAD .. text, function(name)
-    local command = ("env -u LUA_INIT LUAPARK_MAXPROCS=4 %s timeout %d %s %s; exit $?"):format(environment or "",
-      endings.SECONDS, quote(helper.exe), name)
+    local command = ("env -u LUA_INIT -u LUAPARK_PREEMPT LUAPARK_MAXPROCS=4 %s timeout %d %s %s; exit $?"):format(
+      environment or "", endings.SECONDS, quote(helper.exe), name)
     for i = 1, times and math.ceil(times * TIMES / 100) or TIMES do
       local out, err, status = sh(command)
       assert.is_true(status ~= 124, ("hangs, in run %d: %s%s"):format(i, out, err))

@@ -51,7 +51,7 @@ local function meeting(n, fn)
 end
 ]]
 
-local CLEAN = "env -u LUA_INIT -u LUAPARK_MAXPROCS -u LUAPARK_STEAL -u LUAPARK_DEBUG "
+local CLEAN = "env -u LUA_INIT -u LUAPARK_PREEMPT -u LUAPARK_MAXPROCS -u LUAPARK_STEAL -u LUAPARK_DEBUG "
 
 -- The program's output, which must be all that comes of it.
 local function prints(want, text, environment, before, args)
@@ -303,7 +303,8 @@ describe("Ps", function()
         print(table.concat(list, "\n"))
       ]]
       return helper.withfile(text, function(name)
-        local out, err, status = sh(("LUAPARK_MAXPROCS=4 timeout %d %s %s"):format(SECONDS, quote(helper.exe), name))
+        local out, err, status = sh(("env -u LUAPARK_PREEMPT LUAPARK_MAXPROCS=4 timeout %d %s %s"):format(SECONDS,
+          quote(helper.exe), name))
         assert.same({ "", 0 }, { err, status })
         return out
       end)

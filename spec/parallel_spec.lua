@@ -17,6 +17,9 @@ local sanitized = (os.getenv "LUAPARK_BUILD" or "build") ~= "build"
 local CONFIGURATIONS = {
   "LUAPARK_MAXPROCS=1",
   "LUAPARK_MAXPROCS=2",
+  "LUAPARK_MAXPROCS=2 LUAPARK_PREEMPT=0",
+  "LUAPARK_MAXPROCS=1 LUAPARK_DEBUG=preempt",
+  "LUAPARK_MAXPROCS=4 LUAPARK_DEBUG=preempt",
   "LUAPARK_MAXPROCS=16",
   "LUAPARK_MAXPROCS=2 LUAPARK_STEAL=0",
   "LUAPARK_MAXPROCS=16 LUAPARK_STEAL=0",
@@ -59,7 +62,8 @@ local function check(file, environment, program)
   local want = promised(slurp(file))
   assert.is_true(#want > 0, file .. " promises nothing")
   for _ = 1, SOAK do
-    local out, err, status = sh(("env -u LUA_INIT %s timeout %d %s"):format(environment, SECONDS, program))
+    local out, err, status = sh(("env -u LUA_INIT -u LUAPARK_PREEMPT %s timeout %d %s"):format(environment, SECONDS,
+      program))
     assert.same({ out = want, err = "", status = 0 }, { out = out, err = err, status = status })
   end
 end

@@ -50,10 +50,12 @@ part_stress() {
 	watched spec/stress.sh
 }
 
+# Most specs say in which order goroutines run: that nobody is pre-empted belongs to it. Those on pre-emption, many Ps and
+# endings run programs of their own, with it.
 busted_in() {
 	local args
 	read -ra args <<<"${BUSTED_ARGS:-}"
-	watched "$1" "$busted" -o TAP "${args[@]}"
+	LUAPARK_PREEMPT=${LUAPARK_PREEMPT:-0} watched "$1" "$busted" -o TAP "${args[@]}"
 }
 
 part_module() {

@@ -27,6 +27,7 @@ local luapark = {
   -- processors
   gomaxprocs = core.gomaxprocs,
   numcpu = core.numcpu,
+  preemptible = core.preemptible,
 
   -- channels
   chan = channel.chan,

@@ -60,9 +60,14 @@ static void onhook(lua_State *L, lua_Debug *ar)
 	}
 	if (vm_busy(L) || isours(L)) /* at the end of a run, too: a host may use the same channels in another one */
 		return;
+	if (preempting(ls->pp) && !vm_atedge(L))
+		return;
 	disarm(L, ls);
-	if (schedinterrupted(ls->pp) && cstack_spare(&ls->pp->stacks))
-		host_goschedstk(L, gp);
+	if (schedinterrupted(ls->pp) && cstack_spare(&ls->pp->stacks)) {
+		int hook = vm_savehook(L);
+		gopreempt_stk(gp);
+		vm_restorehook(L, hook);
+	}
 }
 
 void host_interrupt(P *pp)
@@ -74,5 +79,5 @@ void host_interrupt(P *pp)
 		ls->usermask = lua_gethookmask(L);
 		ls->usercount = lua_gethookcount(L);
 	}
-	lua_sethook(L, onhook, LUA_MASKCOUNT, 1);
+	lua_sethook(L, onhook, vm_edgeevents(), 1);
 }

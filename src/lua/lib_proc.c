@@ -335,6 +335,17 @@ static int l_gomaxprocs(lua_State *L)
 	return 1;
 }
 
+/* preemptible() -> true if every goroutine can be pre-empted, or false and why not */
+static int l_preemptible(lua_State *L)
+{
+	const char *why = sched.preempt ? vm_unstoppable() : "LUAPARK_PREEMPT=0";
+	lua_pushboolean(L, !why);
+	if (!why)
+		return 1;
+	lua_pushstring(L, why);
+	return 2;
+}
+
 /* numcpu() -> the CPUs that this process may use */
 static int l_numcpu(lua_State *L)
 {
@@ -420,7 +431,8 @@ void lib_proc_open(lua_State *L, struct lstate *ls)
 		{"run", l_run},		{"park", l_park},	{"parkfor", l_parkfor}, {"nopark", l_nopark},	{"sleep", l_sleep},
 		{"gosched", l_gosched}, {"gopark", l_gopark},	{"goready", l_goready},
 		{"getg", l_getg},	{"stack", l_stack},	{"spawn", l_spawn},
-		{"gomaxprocs", l_gomaxprocs}, {"numcpu", l_numcpu},	{"print", l_print},	{NULL, NULL}};
+		{"gomaxprocs", l_gomaxprocs}, {"numcpu", l_numcpu},	{"print", l_print},
+		{"preemptible", l_preemptible},	{NULL, NULL}};
 	handle_open(L, ls);
 	host_register(L, ls, funcs);
 	lua_pushlightuserdata(L, ls);

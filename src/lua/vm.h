@@ -31,6 +31,14 @@ enum { VM_BUSY = 0x60 };
 int vm_savehook(lua_State *L);
 void vm_restorehook(lua_State *L, int saved);
 
+/* The hook events by which a program that computes is stopped, and, in that hook, whether
+ * it stands where a goroutine may be pre-empted: where it goes round in a loop or calls,
+ * so that a statement such as n = n + 1 stays whole. */
+int vm_edgeevents(void);
+/* Why not all Lua code can be stopped like that, or NULL. */
+const char *vm_unstoppable(void);
+bool vm_atedge(lua_State *L);
+
 /* The call of the running C function. */
 struct callsite {
 	/* Names the place in Lua code, in three words that are cheap to get and the

@@ -84,6 +84,36 @@ struct callsite vm_callsite(lua_State *L)
 	return cs;
 }
 
+const char *vm_unstoppable(void)
+{
+	return NULL; /* built with LUAJIT_ENABLE_CHECKHOOK */
+}
+
+int vm_edgeevents(void)
+{
+	return LUA_MASKCOUNT;
+}
+
+bool vm_atedge(lua_State *L)
+{
+	const BCIns *pc = cframe_Lpc(L);
+	BCIns ins = pc[-1];
+	switch (bc_op(ins)) {
+	case BC_FORL: case BC_IFORL: case BC_JFORL:
+	case BC_ITERL: case BC_IITERL: case BC_JITERL:
+	case BC_LOOP: case BC_ILOOP: case BC_JLOOP:
+		return true;
+	case BC_JMP: /* goto */
+		return bc_j(ins) < 0;
+	case BC_CALL: case BC_CALLM: case BC_CALLT: case BC_CALLMT: { /* recursion; no C function goes on for ever */
+		cTValue *f = L->base + bc_a(ins);
+		return tvisfunc(f) && isluafunc(funcV(f));
+	}
+	default:
+		return false;
+	}
+}
+
 #define SAME_OP(op) _Static_assert((int)DUMP_##op == (int)BC_##op, "see dump.h")
 SAME_OP(UGET);
 SAME_OP(USETV);

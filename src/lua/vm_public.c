@@ -292,6 +292,22 @@ void vm_restorehook(lua_State *L, int saved)
 	*mask = (uint8_t)((*mask & EVENTS) | saved);
 }
 
+const char *vm_unstoppable(void)
+{
+	return "this LuaJIT does not look at hooks in compiled loops (it was built without LUAJIT_ENABLE_CHECKHOOK)";
+}
+
+int vm_edgeevents(void)
+{
+	return LUA_MASKLINE | LUA_MASKCALL; /* a jump back counts as a new line */
+}
+
+bool vm_atedge(lua_State *L)
+{
+	(void)L;
+	return true;
+}
+
 struct callsite vm_callsite(lua_State *L)
 {
 	(void)L;

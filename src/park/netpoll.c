@@ -34,6 +34,7 @@ void netpoll_init(P *pp)
 	check(uv_loop_init(&np->loop));
 	np->loop.data = np;
 	check(uv_async_init(&np->loop, &np->wake, onwake));
+	store_relaxed(&pp->pollfd, uv_backend_fd(&np->loop));
 }
 
 static void onclose(uv_handle_t *h)
@@ -61,6 +62,7 @@ static void closeall(uv_handle_t *h, void *unused)
 void netpoll_term(P *pp)
 {
 	struct netpoll *np = pp->netpoll;
+	store_relaxed(&pp->pollfd, -1);
 	uv_walk(&np->loop, closeall, NULL);
 	while (uv_run(&np->loop, UV_RUN_DEFAULT) != 0)
 		;

@@ -52,6 +52,8 @@ static struct timer *add(P *pp, int64_t when, G *gp, struct hchan *c)
 	if (!heap_add(&ts->heap, when, &t->pos))
 		throw("out of memory");
 	ts->nchan += c != NULL;
+	if (when < load_relaxed(&pp->nexttimer))
+		store_relaxed(&pp->nexttimer, when);
 	return t;
 }
 

@@ -24,13 +24,13 @@ enum {
 	LONGSLICE = 100000,
 };
 
-/* Looks at the clock: fires timers that are due, and polls the network if that
- * was not done for a while.  Returns when the next timer is due, 0 for never. */
-static int64_t checkclock(P *pp)
+int64_t checkclock(P *pp)
 {
 	pp->polltick = cputicks();
 	pp->now = nanotime();
+	store_relaxed(&pp->looked, pp->now);
 	int64_t next = sched.ops.timers(pp, pp->now);
+	store_relaxed(&pp->nexttimer, next ? next : INT64_MAX);
 	if (pp->now - pp->polled > POLL_EVERY) {
 		pp->polled = pp->now;
 		sched.ops.netpoll(pp);
@@ -250,6 +250,7 @@ static enum idled goidle(M *mp, P *pp, int64_t next)
 	pp->remote = hasincoming(pp) && now - pp->now < AWAKE;
 	bool quiet = collect && now - pp->now >= GC_AFTER;
 	pp->polled = pp->now = now;
+	store_relaxed(&pp->looked, now);
 	if (quiet && !hasincoming(pp) && !sched.ops.gcstep(pp))
 		pp->collected = tick; /* enough, until it has run again */
 	return IDLE_AGAIN;

@@ -83,7 +83,7 @@ struct timer;
 
 /* Why a G left its C stack for g0.  After the first three the stack is free
  * again; after the others the G still stands on it (or has thrown it away). */
-enum gout { GOUT_PARK = 1, GOUT_GOSCHED, GOUT_EXIT, GOUT_PARKSTK, GOUT_GOSCHEDSTK, GOUT_EXITSTK };
+enum gout { GOUT_PARK = 1, GOUT_GOSCHED, GOUT_EXIT, GOUT_PARKSTK, GOUT_GOSCHEDSTK, GOUT_EXITSTK, GOUT_PREEMPTSTK };
 
 /* A goroutine.  Lives in a slot of the table of Gs for the whole program and is
  * used again after death; (slot, id) names one goroutine for ever.
@@ -122,9 +122,10 @@ struct G {
 #define RUNQ_SIZE 256u
 #endif
 struct runq {
-	G *next; /* readied by the G that runs now: goes first, inherits the time slice */
-	atomic_u32 head, tail; /* atomic for sysmon, which looks whether there is anybody */
-	uint32_t over, overtail, nover;
+	atomic_ptr(G) next; /* readied by the G that runs now: goes first, inherits the time slice */
+	atomic_u32 head, tail; /* these and nover atomic for sysmon, which looks whether there is anybody */
+	uint32_t over, overtail;
+	atomic_u32 nover;
 	uint32_t seen; /* head at the last runqturn, if somebody waited in the ring */
 	G *ring[RUNQ_SIZE];
 };
@@ -208,6 +209,10 @@ struct P {
 	atomic_flg handspin; /* woken as a spinning M.  Under sched.lock */
 	_Alignas(64) struct stealq stealq;
 	_Alignas(64) atomic_u64 schedtick; /* the owner writes: counts Gs run, */
+	atomic_i64 looked;		   /* ns at the last look at the clock: the running G began soon after */
+	atomic_i64 nexttimer;		   /* ns when its next timer is due (or was), INT64_MAX: never */
+	atomic_i32 pollfd;		   /* readable when its poller has something; -1: it has none */
+	atomic_flg preempt;		   /* the running G shall go behind the others */
 	atomic_i64 nlive;		   /* Gs born minus Gs that died here, */
 	atomic_u32 npacked;		   /* and Gs packed here when it was interrupted */
 };
@@ -263,7 +268,7 @@ struct schedops {
 	 * again soon, so that one which shares a channel with them had better stay.  On
 	 * g0, or on the running G's stack. */
 	enum packed (*pack)(P *pp, G *gp, bool chatty);
-	/* Whoever runs Lua on pp shall soon call schedinterrupted.  In a signal handler,
+	/* Whoever runs Lua on pp shall soon ask schedinterrupted.  In a signal handler,
 	 * on the thread that runs pp. */
 	void (*interrupt)(P *pp);
 	/* A step of the collector; false if there is no more to do. */
@@ -282,6 +287,8 @@ struct sched {
 	bool started;
 	bool steal;	    /* LUAPARK_STEAL */
 	bool stress;	    /* LUAPARK_DEBUG=stress: choices are random */
+	bool preempt;	    /* LUAPARK_PREEMPT */
+	int64_t slice;	    /* ns that a G may run while others wait */
 	uint32_t ncpu;
 	uint32_t maxprocs;  /* gomaxprocs can be no more than this: a power of two */
 	atomic_ptr(P) *allp; /* [maxprocs]; made as they are needed, in order, and never freed */

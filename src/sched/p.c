@@ -86,6 +86,9 @@ static void initp(P *pp, uint32_t id)
 	pp->rand = 0x9e3779b9u * (id + 1);
 	pp->runq.seen = -1u; /* nobody has waited at a look */
 	pp->now = nanotime();
+	store_relaxed(&pp->looked, pp->now);
+	store_relaxed(&pp->nexttimer, INT64_MAX);
+	store_relaxed(&pp->pollfd, -1);
 	cstackpool_init(&pp->stacks, gmain);
 	store_release(&sched.allp[id], pp); /* pairs with whoever walks allp without the lock */
 }
@@ -233,8 +236,6 @@ void procresize(uint32_t n)
 	stoptheworld();
 	lock(&sched.lock);
 	store_relaxed(&sched.gomaxprocs, n);
-	if (sched.steal && n > 1)
-		sysmonstart();
 	for (uint32_t i = 0; i < sched.maxprocs; i++) {
 		P *pp = load_relaxed(&sched.allp[i]);
 		if (!pp)

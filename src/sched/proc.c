@@ -38,7 +38,10 @@
 #include "base/randord.h"
 #include "sched/sched.h"
 
-enum { GOID_BATCH = 16 }; /* ids that a P takes at a time */
+enum {
+	GOID_BATCH = 16,  /* ids that a P takes at a time */
+	SLICE = 10000000, /* ns, as in Go */
+};
 
 struct sched sched = {.world = COND_INIT, .patience = -1, .halted = true};
 M m0;
@@ -84,6 +87,11 @@ void gosched_stk(G *gp)
 	mcall_stk(gp, GOUT_GOSCHEDSTK);
 }
 
+void gopreempt_stk(G *gp)
+{
+	mcall_stk(gp, GOUT_PREEMPTSTK);
+}
+
 _Noreturn void goexit_stk(G *gp)
 {
 	mcall(gp, GOUT_EXITSTK);
@@ -110,6 +118,9 @@ void schedinit(const struct schedops *ops)
 	sched.ops = *ops;
 	sched.steal = ops->pack && !(steal && strcmp(steal, "0") == 0);
 	sched.stress = scheddebug("stress");
+	const char *preempt = getenv("LUAPARK_PREEMPT");
+	sched.preempt = ops->interrupt && !(preempt && strcmp(preempt, "0") == 0);
+	sched.slice = sched.stress || scheddebug("preempt") ? SLICE / 10 : SLICE;
 	store_relaxed(&sched.stopping, STOP_EXIT); /* as between two runs */
 	procinit();
 	minit();
@@ -285,6 +296,14 @@ static G *left(P *pp, G *gp, enum gout why)
 		casgstatus(gp, Grunning, Grunnable);
 		runqput(pp, gp, false);
 		return NULL;
+	case GOUT_PREEMPTSTK:
+		casgstatus(gp, Grunning, Gpreempted);
+		checkclock(pp); /* who waits for that has waited long enough */
+		if (hasincoming(pp))
+			inboxrun(pp);
+		casgstatus(gp, Gpreempted, Grunnable);
+		runqput(pp, gp, false);
+		return NULL;
 	case GOUT_EXITSTK:
 		cstack_reset(&pp->stacks, gp->stk);
 		/* fall through */
@@ -310,6 +329,8 @@ static G *execute(M *mp, P *pp, G *gp)
 		pp->nhome++;
 	}
 	store_relaxed(&pp->schedtick, load_relaxed(&pp->schedtick) + 1);
+	if (lp_unlikely(load_relaxed(&pp->preempt))) /* it was for the one before */
+		store_relaxed(&pp->preempt, false);
 	mp->curg = gp;
 	pp->view.cur = gp->slot;
 	pp->view.wake = gp->wake;

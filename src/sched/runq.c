@@ -15,6 +15,16 @@ static uint32_t tailof(const struct runq *q)
 	return load_relaxed(&q->tail);
 }
 
+static void setnover(struct runq *q, uint32_t n)
+{
+	store_relaxed(&q->nover, n);
+}
+
+static uint32_t nover(const struct runq *q)
+{
+	return load_relaxed(&q->nover);
+}
+
 static void ringput(struct runq *q, G *gp)
 {
 	uint32_t tail = tailof(q);
@@ -29,12 +39,14 @@ static bool ringfull(const struct runq *q)
 
 static void put(struct runq *q, G *gp)
 {
-	if (lp_likely(q->nover == 0 && !ringfull(q))) {
+	uint32_t n = nover(q);
+	if (lp_likely(n == 0 && !ringfull(q))) {
 		ringput(q, gp);
 		return;
 	}
 	gp->schedlink = 0;
-	if (q->nover++ == 0)
+	setnover(q, n + 1);
+	if (n == 0)
 		q->over = gp->slot;
 	else
 		sched.gs[q->overtail].schedlink = gp->slot;
@@ -47,8 +59,8 @@ void runqput(P *pp, G *gp, bool next)
 	if (lp_unlikely(sched.stress) && randnext(&pp->rand) % 4 == 0)
 		next = false;
 	if (next) {
-		G *old = q->next;
-		q->next = gp;
+		G *old = load_relaxed(&q->next);
+		store_relaxed(&q->next, gp);
 		if (old == NULL)
 			return;
 		gp = old; /* who was to be next goes to the end, as in Go */
@@ -61,10 +73,10 @@ void runqturn(P *pp)
 	struct runq *q = &pp->runq;
 	uint32_t head = headof(q);
 	bool waits = head != tailof(q);
-	if (q->next && waits && head == q->seen) {
-		G *gp = q->next;
-		q->next = NULL;
-		put(q, gp);
+	G *next = load_relaxed(&q->next);
+	if (next && waits && head == q->seen) {
+		store_relaxed(&q->next, NULL);
+		put(q, next);
 	}
 	q->seen = waits ? head : head - 1;
 }
@@ -72,10 +84,10 @@ void runqturn(P *pp)
 /* The ring is empty: fill it from the list, oldest first. */
 static void refill(struct runq *q)
 {
-	while (q->nover > 0 && !ringfull(q)) {
+	while (nover(q) > 0 && !ringfull(q)) {
 		G *gp = &sched.gs[q->over];
 		q->over = gp->schedlink;
-		q->nover--;
+		setnover(q, nover(q) - 1);
 		gp->schedlink = 0;
 		ringput(q, gp);
 	}
@@ -84,14 +96,14 @@ static void refill(struct runq *q)
 G *runqget(P *pp)
 {
 	struct runq *q = &pp->runq;
-	G *gp = q->next;
+	G *gp = load_relaxed(&q->next);
 	if (gp) {
-		q->next = NULL;
+		store_relaxed(&q->next, NULL);
 		return gp;
 	}
 	uint32_t head = headof(q);
 	if (head == tailof(q)) {
-		if (q->nover == 0)
+		if (nover(q) == 0)
 			return NULL;
 		refill(q);
 	}
@@ -103,7 +115,7 @@ G *runqget(P *pp)
 uint32_t runqlen(const P *pp)
 {
 	const struct runq *q = &pp->runq;
-	return (q->next != NULL) + (tailof(q) - headof(q)) + q->nover;
+	return (load_relaxed(&q->next) != NULL) + (tailof(q) - headof(q)) + nover(q);
 }
 
 uint32_t runqpack(P *pp, uint32_t before, uint32_t max, bool chatty)
@@ -137,10 +149,10 @@ bool runq_isvalid(const P *pp)
 	if (tailof(q) - headof(q) > RUNQ_SIZE)
 		return false;
 	uint32_t n = 0, last = 0;
-	for (uint32_t s = q->nover ? q->over : 0; s; s = sched.gs[s].schedlink) {
+	for (uint32_t s = nover(q) ? q->over : 0; s; s = sched.gs[s].schedlink) {
 		last = s;
-		if (++n > q->nover)
+		if (++n > nover(q))
 			return false;
 	}
-	return n == q->nover && (n == 0 || last == q->overtail);
+	return n == nover(q) && (n == 0 || last == q->overtail);
 }

@@ -183,9 +183,14 @@ void schedstop(const char *why);
  * telling why.  In a signal handler. */
 void schedsignal(int sig);
 
-/* What ops.interrupt has asked for: true if the running G must leave for g0.
- * On a G's stack. */
+/* What ops.interrupt has asked for: true if the running G must leave for g0, by
+ * gopreempt_stk.  On a G's stack. */
 bool schedinterrupted(P *pp);
+/* Whether that could be so, for a caller to whom it is not all the same where it stops. */
+static inline bool preempting(P *pp)
+{
+	return load_relaxed(&pp->preempt) || load_relaxed(&sched.stopping) != 0;
+}
 
 /* proc.c -------------------------------------------------------------------- */
 
@@ -195,6 +200,10 @@ void schedinit(const struct schedops *ops);
 bool scheddebug(const char *word);
 
 /* find.c -------------------------------------------------------------------------- */
+
+/* Looks at the clock: fires timers that are due, and polls the network if that
+ * was not done for a while.  Returns when the next timer is due, 0 for never.  On g0. */
+int64_t checkclock(P *pp);
 
 /* The next G to run; blocks while there is none.  NULL when the run is over, the M must
  * end, or pp is drained.  On g0. */
@@ -229,6 +238,9 @@ void gopark_stk(G *gp);
 
 /* Gives the rest of this time slice to others, keeping the C stack. */
 void gosched_stk(G *gp);
+
+/* The same for one that was asked to: what is due goes before it. */
+void gopreempt_stk(G *gp);
 
 /* Ends the running G from inside C calls: its C stack is forgotten, not unwound. */
 _Noreturn void goexit_stk(G *gp);

@@ -163,8 +163,7 @@ void runbegin(M *mp, P *pp)
 		fetch_or_seqcst(&sched.stopping, STOP_EXIT);
 	else
 		wakeall();
-	if (sched.steal && load_relaxed(&sched.gomaxprocs) > 1)
-		sysmonstart();
+	sysmonstart();
 	sysmonwake();
 	cond_broadcast(&sched.world);
 	unlock(&sched.lock);
@@ -238,7 +237,7 @@ void schedsignal(int sig)
 
 bool schedinterrupted(P *pp)
 {
-	if (load_relaxed(&sched.stopping) != 0)
+	if (preempting(pp))
 		return true;
 	servethieves(pp, pp->runq.tail, nanotime() - pp->now < COMPUTES);
 	return false;

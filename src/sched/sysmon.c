@@ -3,25 +3,30 @@
  *
  * It looks at all Ps, 20 us apart while there is something to do, and more and more
  * seldom, up to 10 ms, where there is not, as Go's does; while all Ps are idle it
- * sleeps.  What it does today: where a P has been in one G for the whole time between
- * two looks and others are idle, it interrupts that G, so that its P packs what waits
- * in its queue. */
+ * sleeps.  A P that was in one G for the whole time between two looks is asked
+ *
+ *   for the processor, when the G's time slice is over and others wait for it: in the
+ *     queues, for a timer that is due, or for the network, which nobody polls meanwhile;
+ *   for work, when others are idle: it packs what waits in its queue. */
+#include <poll.h>
+
 #include "base/os.h"
 #include "sched/sched.h"
 
 enum {
 	SHORTEST = 20000, LONGEST = 10000000, /* ns between two looks */
 	PATIENT = 50,			      /* looks in vain before they become more seldom */
-	SOON = 50000, LATE = 10000000,	      /* ns that a G runs before it is interrupted: late */
-					      /* where that was in vain */
+	SOON = 50000, LATE = 10000000,	      /* ns that a G runs before it is interrupted for */
+					      /* work: late where that was in vain */
 };
 
 struct seen {
 	uint64_t tick;
-	int64_t since; /* when the P first was at this tick, or was asked */
-	int64_t wait;
-	bool asked;
-	uint32_t npacked;
+	int64_t asked;	/* ns when the G began, or was last asked for the processor; */
+	int64_t packed; /* and when it was first seen, or last asked for work: */
+	int64_t wait;	/* how long it must be in one G for that, */
+	bool asks;	/* whether it was asked at the last look, */
+	uint32_t npacked; /* and what it had packed then */
 };
 
 static struct {
@@ -31,68 +36,111 @@ static struct {
 	struct seen *seen; /* by P */
 } mon;
 
-/* Whether this was worth while: what was asked at the last look has borne fruit.  Holding
- * sched.lock. */
-static bool look(P *pp, struct seen *s, int64_t now)
+static bool ringwaits(const P *pp)
 {
-	uint64_t tick = load_relaxed(&pp->schedtick);
-	uint32_t npacked = load_relaxed(&pp->npacked);
-	bool fruit = s->asked && npacked != s->npacked;
-	if (s->asked)
-		s->wait = fruit ? SOON : s->wait * 2 > LATE ? LATE : s->wait * 2;
-	s->asked = false;
-	s->npacked = npacked;
-	if (load_relaxed(&pp->status) != Prunning || s->tick != tick) {
-		s->tick = tick;
-		s->since = now;
-		return fruit;
+	return load_relaxed(&pp->runq.head) != load_relaxed(&pp->runq.tail) || load_relaxed(&pp->runq.nover) > 0;
+}
+
+/* Whether somebody waits for pp while a G computes there. */
+static bool somebodywaits(P *pp, int64_t now)
+{
+	struct pollfd pfd = {.fd = load_relaxed(&pp->pollfd), .events = POLLIN};
+	return ringwaits(pp) || load_relaxed(&pp->runq.next) || hasincoming(pp) ||
+	       load_relaxed(&pp->nexttimer) <= now || !stealq_isempty(pp) || load_relaxed(&sched.runq.n) > 0 ||
+	       poll(&pfd, 1, 0) > 0;
+}
+
+/* Pre-empts the G that has been running on pp for its time slice; again after as long.
+ * When it must look again at the latest.  Holding sched.lock. */
+static int64_t preempt(P *pp, struct seen *s, int64_t now)
+{
+	int64_t due = s->asked + sched.slice;
+	if (now < due)
+		return due;
+	s->asked = now;
+	if (somebodywaits(pp, now)) {
+		store_relaxed(&pp->preempt, true);
+		interrupt(pp);
 	}
-	bool queued = load_relaxed(&pp->runq.head) != load_relaxed(&pp->runq.tail);
-	if (!queued || load_relaxed(&sched.npidle) == 0 || now - s->since < s->wait)
+	return now + sched.slice;
+}
+
+/* Whether what was asked at the last look has borne fruit.  Holding sched.lock. */
+static bool askwork(P *pp, struct seen *s, int64_t now, bool ran)
+{
+	uint32_t npacked = load_relaxed(&pp->npacked);
+	bool fruit = s->asks && npacked != s->npacked;
+	if (s->asks)
+		s->wait = fruit ? SOON : s->wait * 2 > LATE ? LATE : s->wait * 2;
+	s->asks = false;
+	s->npacked = npacked;
+	if (!ran || !sched.steal || !ringwaits(pp) || load_relaxed(&sched.npidle) == 0 || now - s->packed < s->wait)
 		return fruit;
-	s->asked = true;
-	s->since = now;
+	s->asks = true;
+	s->packed = now;
 	interrupt(pp);
 	return fruit;
 }
 
-static bool lookall(bool *sleep)
+/* Whether this was worth while; *next: when to look again at the latest. */
+static bool lookall(int64_t *next)
 {
 	bool any = false;
 	int64_t now = nanotime();
+	*next = now + LONGEST;
 	lock(&sched.lock);
 	for (uint32_t i = 0; i < sched.maxprocs; i++) {
 		P *pp = load_relaxed(&sched.allp[i]);
+		struct seen *s = &mon.seen[i];
 		if (!pp)
 			break;
-		any |= look(pp, &mon.seen[i], now);
+		uint64_t tick = load_relaxed(&pp->schedtick);
+		bool runs = load_relaxed(&pp->status) == Prunning, same = s->tick == tick;
+		if (!runs || !same) {
+			s->tick = tick;
+			s->asked = load_relaxed(&pp->looked);
+			s->packed = now;
+		}
+		any |= askwork(pp, s, now, runs && same);
+		int64_t due = runs && sched.preempt ? preempt(pp, s, now) : *next;
+		if (due < *next)
+			*next = due;
 	}
-	*sleep = mon.sleeps = sched.nrunning == 0 && !mon.stop;
 	unlock(&sched.lock);
 	return any;
+}
+
+/* Sleeps for ns, or, if `deep` and all Ps are idle, until one of them runs.  False: the
+ * monitor shall end. */
+static bool rest(bool deep, int64_t ns)
+{
+	lock(&sched.lock);
+	mon.sleeps = deep && sched.nrunning == 0 && !mon.stop;
+	bool sleeps = mon.sleeps;
+	unlock(&sched.lock);
+	if (sleeps)
+		note_sleep(&mon.note);
+	else
+		note_sleepfor(&mon.note, ns);
+	lock(&sched.lock);
+	bool stop = mon.stop;
+	mon.sleeps = false;
+	note_clear(&mon.note);
+	unlock(&sched.lock);
+	return !stop;
 }
 
 static void *monitor(void *unused)
 {
 	(void)unused;
-	int64_t pause = SHORTEST;
-	for (int vain = 0;;) {
-		bool sleep;
-		vain = lookall(&sleep) ? 0 : vain + 1;
-		if (sleep) {
-			note_sleep(&mon.note);
-			vain = 0;
-		}
+	int64_t pause = SHORTEST, next, left;
+	int vain = 0;
+	do {
+		vain = lookall(&next) ? 0 : vain + 1;
 		pause = vain < PATIENT ? SHORTEST : pause * 2 > LONGEST ? LONGEST : pause * 2;
-		lock(&sched.lock);
-		bool stop = mon.stop;
-		mon.sleeps = false;
-		note_clear(&mon.note);
-		unlock(&sched.lock);
-		if (stop)
-			return NULL;
-		os_nanosleep(pause);
-	}
+		left = next - nanotime();
+	} while (rest(pause == LONGEST, left < SHORTEST ? SHORTEST : left < pause ? left : pause));
+	return NULL;
 }
 
 void sysmonstart(void)
