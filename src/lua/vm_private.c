@@ -96,7 +96,7 @@ int vm_edgeevents(void)
 
 bool vm_atedge(lua_State *L)
 {
-	const BCIns *pc = cframe_Lpc(L);
+	const BCIns *pc = cframe_Lpc(L); /* NOLINT(bugprone-implicit-widening-of-multiplication-result): its macro */
 	BCIns ins = pc[-1];
 	switch (bc_op(ins)) {
 	case BC_FORL: case BC_IFORL: case BC_JFORL:
