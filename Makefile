@@ -127,7 +127,7 @@ asan: install-deps-test
 
 tsan: install-deps-test
 	@$(MAKE) --no-print-directory BUILD=build/tsan SAN=thread OPT='-O1 -g' all build/tsan/spec/c/test
-	@BUILD=build/tsan spec/run.sh c exe examples
+	@BUILD=build/tsan TSAN_OPTIONS=suppressions=$(CURDIR)/spec/tsan.supp TIMEOUT=1800 spec/run.sh c exe examples
 
 deps:
 	@deps/install.sh build

@@ -11,6 +11,9 @@ if not helper.inexe then
   return -- once is enough
 end
 
+-- ThreadSanitizer keeps a signal until the thread next calls something it knows, which compiled Lua code never does.
+local computing = (os.getenv "LUAPARK_BUILD" or ""):find "tsan" and pending or it
+
 describe("SIGINT with many Ps", function()
   local interrupted = says("text", "luapark: interrupted!\n", 130)
 
@@ -44,7 +47,7 @@ describe("SIGINT with many Ps", function()
     ]], interrupted)
   end)
 
-  it("while all compute, the main goroutine too, and pcall holds nobody back", function()
+  computing("while all compute, the main goroutine too, and pcall holds nobody back", function()
     ends([[
       io.write "text"
       hogs(4, function()
@@ -117,7 +120,7 @@ describe("SIGQUIT with many Ps", function()
     end, 50)
   end)
 
-  it("while all compute", function()
+  computing("while all compute", function()
     ends([[
       hogs(4, function() kill(3) end)
       lp.sleep(3600)

@@ -29,6 +29,11 @@ local luapark = {
   numcpu = core.numcpu,
   preemptible = core.preemptible,
 
+  -- threads
+  syscall = require "luapark.syscall",
+  lockosthread = core.lockosthread,
+  unlockosthread = core.unlockosthread,
+
   -- channels
   chan = channel.chan,
   select = require "luapark.select",

@@ -27,10 +27,11 @@ print("timeout by after: the slow one " .. (i == 2 and "lost" or "won"))
 
 local out = chan()
 for k = 1, 10 do
+  local from = lp.now()
   go(function(timer, since)
     local v = timer:recv()
     out:send(type(v) == "number" and lp.now() - since >= k / 1000)
-  end, lp.after(k / 1000), lp.now())
+  end, lp.after(k / 1000), from)
 end
 local n = 0
 for _ = 1, 10 do

@@ -42,6 +42,7 @@ int luaopen_luapark_core(lua_State *L)
 	lib_coroutine_open(L, ls);
 	lib_require_open(L, ls);
 	lib_net_open(L, ls);
+	lib_syscall_open(L, ls);
 	lib_http_open(L, ls);
 	lib_values_open(L, ls);
 	if (!pp) {

@@ -31,6 +31,16 @@ enum { VM_BUSY = 0x60 };
 int vm_savehook(lua_State *L);
 void vm_restorehook(lua_State *L, int saved);
 
+/* Whether this C function is a Lua function of L's state (ffi.cast made it one).  Always
+ * false where that is not known, see vm_knowscallbacks. */
+bool vm_iscallback(lua_State *L, const void *fn);
+bool vm_knowscallbacks(void);
+
+/* The parameters of a C function, or a pointer to one, which is the cdata at idx: how
+ * many; *variadic: there may be more; *words: all are integers and pointers.  -1 where
+ * that is not known. */
+int vm_cparams(lua_State *L, int idx, bool *variadic, bool *words);
+
 /* The hook events by which a program that computes is stopped, and, in that hook, whether
  * it stands where a goroutine may be pre-empted: where it goes round in a loop or calls,
  * so that a statement such as n = n + 1 stays whole. */

@@ -9,6 +9,7 @@
 #include "lj_obj.h"
 
 #include "lj_bc.h"
+#include "lj_ctype.h"
 #include "lj_frame.h"
 #include "lj_vm.h"
 #include "lua/dump.h"
@@ -82,6 +83,43 @@ struct callsite vm_callsite(lua_State *L)
 	cs.key[1] = (uintptr_t)proto_chunkname(pt) ^ proto_chunkname(pt)->hash;
 	cs.key[2] = ((uintptr_t)(uint32_t)pt->firstline << 32) ^ (uint32_t)pt->numline ^ pt->sizebc;
 	return cs;
+}
+
+bool vm_iscallback(lua_State *L, const void *fn)
+{
+	const CTState *cts = ctype_ctsG(G(L));
+	return cts && cts->cb.mcode && (uintptr_t)fn - (uintptr_t)cts->cb.mcode < LJ_PAGESIZE;
+}
+
+bool vm_knowscallbacks(void)
+{
+	return true;
+}
+
+int vm_cparams(lua_State *L, int idx, bool *variadic, bool *words)
+{
+	CTState *cts = ctype_ctsG(G(L));
+	const void *p = lua_topointer(L, idx);
+	if (!cts || !p || lua_type(L, idx) != LUA_TCDATA)
+		return -1;
+	const CType *ct = ctype_raw(cts, ((const GCcdata *)p - 1)->ctypeid);
+	if (ctype_isptr(ct->info))
+		ct = ctype_rawchild(cts, (CType *)ct);
+	if (!ctype_isfunc(ct->info))
+		return -1;
+	int n = 0;
+	*variadic = (ct->info & CTF_VARARG) != 0;
+	*words = true;
+	for (CTypeID id = ct->sib; id;) {
+		CType *field = ctype_get(cts, id);
+		id = field->sib;
+		if (ctype_isattrib(field->info))
+			continue;
+		const CType *d = ctype_rawchild(cts, field);
+		*words &= ctype_isptr(d->info) || ctype_isenum(d->info) || ctype_isinteger(d->info) || ctype_isbool(d->info);
+		n++;
+	}
+	return n;
 }
 
 const char *vm_unstoppable(void)

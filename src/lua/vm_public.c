@@ -292,6 +292,27 @@ void vm_restorehook(lua_State *L, int saved)
 	*mask = (uint8_t)((*mask & EVENTS) | saved);
 }
 
+bool vm_iscallback(lua_State *L, const void *fn)
+{
+	(void)L;
+	(void)fn;
+	return false;
+}
+
+bool vm_knowscallbacks(void)
+{
+	return false;
+}
+
+int vm_cparams(lua_State *L, int idx, bool *variadic, bool *words)
+{
+	(void)L;
+	(void)idx;
+	(void)variadic;
+	(void)words;
+	return -1;
+}
+
 const char *vm_unstoppable(void)
 {
 	return "this LuaJIT does not look at hooks in compiled loops (it was built without LUAJIT_ENABLE_CHECKHOOK)";

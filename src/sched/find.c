@@ -269,8 +269,11 @@ G *findrunnable(M *mp, P *pp)
 		if (lp_unlikely(load_relaxed(&sched.stopping) != 0) && !halt(mp, pp))
 			return NULL;
 		maybecheckclock(pp);
-		if (lp_unlikely(hasincoming(pp)))
+		if (lp_unlikely(hasincoming(pp))) {
 			inboxrun(pp);
+			if (m0wants(mp, pp))
+				return NULL;
+		}
 		if (lp_unlikely(sched.stress))
 			stress(pp);
 		if (lp_unlikely(pp->looks >= FAIR_EVERY)) {

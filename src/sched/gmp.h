@@ -77,13 +77,14 @@ enum {
 	GF_FRESH = 1024,   /* has not run yet */
 	GF_STAYS = 2048,   /* fresh, and found not to be portable */
 	GF_PACKED = 4096,  /* fresh, and a message (G.mail): any P may run it */
+	GF_LOCKED = 8192,  /* only one M may run it: that whose lockedg it is */
 };
 
 struct timer;
 
 /* Why a G left its C stack for g0.  After the first three the stack is free
  * again; after the others the G still stands on it (or has thrown it away). */
-enum gout { GOUT_PARK = 1, GOUT_GOSCHED, GOUT_EXIT, GOUT_PARKSTK, GOUT_GOSCHEDSTK, GOUT_EXITSTK, GOUT_PREEMPTSTK };
+enum gout { GOUT_PARK = 1, GOUT_GOSCHED, GOUT_EXIT, GOUT_PARKSTK, GOUT_GOSCHEDSTK, GOUT_EXITSTK, GOUT_PREEMPTSTK, GOUT_SYSCALL };
 
 /* A goroutine.  Lives in a slot of the table of Gs for the whole program and is
  * used again after death; (slot, id) names one goroutine for ever.
@@ -196,6 +197,10 @@ struct P {
 	bool spinning;	   /* counted in sched.nmspinning: looks for others' work */
 	bool remote;	   /* was soon woken by another P when it was last idle: waiting awake pays */
 	bool draining;	   /* gomaxprocs shrank: ends when no started G lives here.  Under sched.lock */
+	bool open;	   /* has state, poller and timers */
+	bool sysstopped;   /* the world stopped while its M was in a system call.  Under sched.lock */
+	M *heir;	   /* the M that its own shall hand it to, */
+	G *first;	   /* and the G, locked to that, which it is to run first */
 	struct timers *timers;	 /* park/timer.c */
 	struct netpoll *netpoll; /* park/netpoll.c */
 	struct lstate *lua;	 /* lua/host.c */
@@ -207,6 +212,7 @@ struct P {
 	atomic_u32 gback; /* slots of its range whose Gs died on other Ps */
 	atomic_u8 status;    /* enum pstatus; written under sched.lock */
 	atomic_flg handspin; /* woken as a spinning M.  Under sched.lock */
+	atomic_ptr(M) insyscall; /* its M, which is in a system call: who takes that away has the P */
 	_Alignas(64) struct stealq stealq;
 	_Alignas(64) atomic_u64 schedtick; /* the owner writes: counts Gs run, */
 	atomic_i64 looked;		   /* ns at the last look at the clock: the running G began soon after */
@@ -214,7 +220,8 @@ struct P {
 	atomic_i32 pollfd;		   /* readable when its poller has something; -1: it has none */
 	atomic_flg preempt;		   /* the running G shall go behind the others */
 	atomic_i64 nlive;		   /* Gs born minus Gs that died here, */
-	atomic_u32 npacked;		   /* and Gs packed here when it was interrupted */
+	atomic_u32 npacked;		   /* Gs packed here when it was interrupted, */
+	atomic_u32 syscalltick;		   /* and system calls */
 };
 
 struct M {
@@ -223,7 +230,12 @@ struct M {
 	P *p;
 	struct fpenv fpenv; /* as the thread computes, and every G that changes nothing */
 	pthread_t thread;
+	P *oldp;	    /* whose G is in a system call on it */
+	G *lockedg;	    /* the G that alone may run on it, and nowhere else; */
+	uint32_t nlocked;   /* how often that has asked for it */
 	bool exits;	    /* its thread shall end.  Under sched.lock */
+	bool waits;	    /* m0: has no P, and is in no system call.  Under sched.lock */
+	bool goes;	    /* its locked G has ended, and takes the thread with it */
 	struct note note;   /* it has no P, and waits for one (nextp) or its end */
 	P *nextp;
 	M *link; /* idle list.  Under sched.lock */
@@ -303,6 +315,9 @@ struct sched {
 	P *pidle;
 	M *midle, *allm;
 	uint32_t nrunning;	/* Ps in Prunning */
+	uint32_t nsyscall;	/* Ms in system calls whose P was taken away */
+	atomic_flg m0wants;	/* m0, which waits, shall have p0 back */
+	uint32_t nm, nmidle;	/* threads beside m0, and how many of them wait for a P */
 	atomic_u32 npidle;	/* idle Ps, and Ps not made yet */
 	atomic_u32 nmspinning;
 	struct gqueue {

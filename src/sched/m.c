@@ -10,7 +10,11 @@
 #include "base/os.h"
 #include "sched/sched.h"
 
-enum { SIGSTACK = 64 << 10 };
+enum {
+	SIGSTACK = 64 << 10,
+	M_MAX = 10000,	/* threads, as in Go */
+	MIDLE_MAX = 64, /* that are kept for later */
+};
 
 static _Thread_local M *tlsm __attribute__((tls_model("initial-exec")));
 static struct sigaction formerurg; /* who had SIGURG before us */
@@ -52,6 +56,7 @@ static void onurg(int sig, siginfo_t *info, void *context)
 
 void minit(void)
 {
+	note_init(&m0.note);
 	if (!sched.ops.interrupt)
 		return;
 	struct sigaction sa = {.sa_sigaction = onurg, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
@@ -63,19 +68,49 @@ void interrupt(P *pp)
 {
 	lp_assert(lock_isheld(&sched.lock));
 	M *mp = pp->m;
-	if (mp && sched.ops.interrupt && load_relaxed(&pp->status) == Prunning && mp->thread)
+	if (mp && sched.ops.interrupt && load_relaxed(&pp->status) == Prunning && !load_relaxed(&pp->insyscall) &&
+	    mp->thread)
 		pthread_kill(mp->thread, SIGURG);
 }
 
-/* Runs pp until it is drained, or the M must end. */
+bool handover(M *mp, P *pp)
+{
+	lp_assert(lock_isheld(&sched.lock));
+	M *heir = pp->heir;
+	pp->heir = NULL;
+	if (!heir && pp == &p0 && m0.waits && (load_relaxed(&sched.m0wants) || load_relaxed(&sched.stopping) != 0))
+		heir = &m0;
+	if (!heir || heir == mp)
+		return false;
+	if (heir == &m0) {
+		m0.waits = false;
+		store_relaxed(&sched.m0wants, false);
+	}
+	mp->p = NULL;
+	heir->nextp = pp;
+	pp->m = heir;
+	note_wake(&heir->note);
+	return true;
+}
+
+/* Runs pp until it is drained, or others have it, or the M must end. */
 static void runp(M *mp, P *pp)
 {
-	bool opened = sched.ops.openp(pp);
+	pp->open = pp->open || sched.ops.openp(pp);
+	bool opened = pp->open;
 	if (opened)
 		schedule(mp, pp);
+	if (!mp->p)
+		return;
+	lock(&sched.lock);
+	bool given = handover(mp, pp);
+	unlock(&sched.lock);
+	if (given)
+		return;
 	if (opened)
 		sched.ops.closep(pp);
 	lock(&sched.lock);
+	pp->open = false;
 	if (load_relaxed(&pp->handspin)) {
 		store_relaxed(&pp->handspin, false);
 		fetch_sub_seqcst(&sched.nmspinning, 1);
@@ -89,16 +124,11 @@ static void runp(M *mp, P *pp)
 		store_relaxed(&sched.gomaxprocs, pp->id);
 	procrecount();
 	cond_broadcast(&sched.world);
-	bool dead = checkdead(); /* all others may have gone idle while this one closed */
-	if (dead)
-		pidletake(&p0);
 	unlock(&sched.lock);
-	if (dead)
-		sched.ops.wakenetpoll(&p0);
+	checkdead0(); /* all others may have gone idle while this one closed */
 }
 
-/* The P that mp is to run, or NULL: it shall end.  Waits for one or the other. */
-static P *takep(M *mp)
+P *takep(M *mp)
 {
 	for (;;) {
 		lock(&sched.lock);
@@ -114,22 +144,56 @@ static P *takep(M *mp)
 	}
 }
 
+/* mp waits for its next P; false if there are enough who do. */
+static bool idle(M *mp)
+{
+	lock(&sched.lock);
+	bool stays = sched.nmidle < MIDLE_MAX;
+	if (stays) {
+		sched.nmidle++;
+		mp->link = sched.midle;
+		sched.midle = mp;
+	}
+	unlock(&sched.lock);
+	return stays;
+}
+
+/* A thread ends before the others do. */
+static void freem(M *mp)
+{
+	lock(&sched.lock);
+	bool joins = mp->exits; /* stopms waits for it */
+	if (!joins) {
+		M **at = &sched.allm;
+		while (*at != mp)
+			at = &(*at)->all;
+		*at = mp->all;
+		sched.nm--;
+		pthread_detach(mp->thread);
+	}
+	unlock(&sched.lock);
+	if (joins)
+		return;
+	note_term(&mp->note);
+	free(mp);
+}
+
 static void *mmain(void *arg)
 {
 	M *mp = arg;
 	stack_t ss = {.ss_sp = xmalloc(SIGSTACK), .ss_size = SIGSTACK}, none = {.ss_flags = SS_DISABLE};
 	sigaltstack(&ss, NULL);
 	setm(mp);
-	for (P *pp; (pp = takep(mp)) != NULL;) {
+	bool stays = true;
+	for (P *pp; stays && (pp = takep(mp)) != NULL;) {
 		runp(mp, pp);
-		lock(&sched.lock);
-		mp->link = sched.midle;
-		sched.midle = mp;
-		unlock(&sched.lock);
+		stays = mp->lockedg || (!mp->goes && idle(mp));
 	}
 	setm(NULL);
 	sigaltstack(&none, NULL);
 	free(ss.ss_sp);
+	if (!stays)
+		freem(mp);
 	return NULL;
 }
 
@@ -146,11 +210,14 @@ bool startm(P *pp)
 	M *mp = sched.midle;
 	if (mp) {
 		sched.midle = mp->link;
+		sched.nmidle--;
 		mp->nextp = pp;
 		pp->m = mp;
 		note_wake(&mp->note);
 		return true;
 	}
+	if (sched.nm >= M_MAX)
+		throw("program exceeds 10000-thread limit");
 	mp = newm();
 	mp->nextp = pp;
 	pp->m = mp;
@@ -162,6 +229,7 @@ bool startm(P *pp)
 	}
 	mp->all = sched.allm;
 	sched.allm = mp;
+	sched.nm++;
 	return true;
 }
 
@@ -171,10 +239,10 @@ bool stopms(void)
 		return false;
 	sysmonstop();
 	lock(&sched.lock);
-	for (M *mp = sched.allm; mp; mp = mp->all)
+	for (M *mp = sched.allm; mp; mp = mp->all) {
 		mp->exits = true;
-	for (M *mp = sched.midle; mp; mp = mp->link)
 		note_wake(&mp->note);
+	}
 	cond_broadcast(&sched.world);
 	for (uint32_t i = 1; i < sched.maxprocs; i++) {
 		P *pp = load_relaxed(&sched.allp[i]);
@@ -189,5 +257,6 @@ bool stopms(void)
 		free(mp);
 	}
 	sched.allm = sched.midle = NULL;
+	sched.nm = sched.nmidle = 0;
 	return true;
 }

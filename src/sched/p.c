@@ -109,6 +109,7 @@ void procinit(void)
 	}
 	sched.gsperp = (uint32_t)(gs / n);
 	initp(&p0, 0);
+	p0.open = true;
 	store_relaxed(&p0.status, Phost);
 	store_relaxed(&sched.gomaxprocs, sched.ops.openp ? defaultprocs() : 1);
 	store_relaxed(&sched.npidle, load_relaxed(&sched.gomaxprocs) - 1);

@@ -92,6 +92,11 @@ void gopreempt_stk(G *gp)
 	mcall_stk(gp, GOUT_PREEMPTSTK);
 }
 
+void gosyscall_stk(G *gp)
+{
+	mcall_stk(gp, GOUT_SYSCALL);
+}
+
 _Noreturn void goexit_stk(G *gp)
 {
 	mcall(gp, GOUT_EXITSTK);
@@ -270,6 +275,8 @@ static G *park(P *pp, G *gp)
 
 static void gdead(P *pp, G *gp)
 {
+	if (lp_unlikely(gp->flags & GF_LOCKED))
+		unlockg(gp);
 	if (lp_unlikely(!gisown(pp, gp->slot)))
 		gp->flags |= GF_NOREUSE; /* its slot goes back */
 	if (!sched.ops.gdead(gp))
@@ -308,11 +315,15 @@ static G *left(P *pp, G *gp, enum gout why)
 		cstack_reset(&pp->stacks, gp->stk);
 		/* fall through */
 	case GOUT_EXIT:
+		if (lp_unlikely(gp->flags & GF_LOCKED))
+			getm()->goes = getm() != &m0;
 		givestack(pp, gp);
 		casgstatus(gp, Grunning, Gdead);
 		pp->nhome--;
 		gdead(pp, gp);
 		return NULL;
+	case GOUT_SYSCALL: /* see execute */
+		break;
 	}
 	throw("a goroutine left its stack for no reason");
 }
@@ -336,10 +347,33 @@ static G *execute(M *mp, P *pp, G *gp)
 	pp->view.wake = gp->wake;
 	enum gout why = gogo(mp, gp);
 	mp->curg = NULL;
+	if (lp_unlikely(why == GOUT_SYSCALL)) { /* pp is not ours any more */
+		fpenv_set(mp->fpenv);
+		return exitsyscall0(mp, gp);
+	}
 	pp->view.cur = 0;
 	if (lp_unlikely(why >= GOUT_PARKSTK))
 		fpenv_set(mp->fpenv);
 	return left(pp, gp, why);
+}
+
+/* gp runs on another M, which gets pp for it. */
+static void sendtolocked(P *pp, G *gp)
+{
+	lock(&sched.lock);
+	pp->heir = lockedm(gp);
+	pp->first = gp;
+	unlock(&sched.lock);
+}
+
+/* Stress: a P changes its M at any time. */
+static bool handoff(M *mp, P *pp)
+{
+	if (pp->spinning || randnext(&pp->rand) % 64 != 0)
+		return false;
+	if (mp == &m0)
+		store_relaxed(&sched.m0wants, true); /* whoever gets p0 gives it back */
+	return giveaway(mp, pp);
 }
 
 void schedule(M *mp, P *pp)
@@ -347,9 +381,26 @@ void schedule(M *mp, P *pp)
 	G *gp;
 	pp->spinning = load_relaxed(&pp->handspin); /* counted by wakep */
 	store_relaxed(&pp->handspin, false);
-	while ((gp = findrunnable(mp, pp)) != NULL)
+	gp = pp->first;
+	pp->first = NULL;
+	if (gp && load_relaxed(&sched.stopping) != 0) {
+		runqput(pp, gp, true);
+		gp = NULL;
+	}
+	while (!m0wants(mp, pp) && (gp || (gp = findrunnable(mp, pp)) != NULL)) {
+		if (lp_unlikely(gp->flags & GF_LOCKED) && mp->lockedg != gp) {
+			sendtolocked(pp, gp);
+			break;
+		}
 		while ((gp = execute(mp, pp, gp)) != NULL)
 			;
+		if (lp_unlikely(!mp->p))
+			return;
+		if (lp_unlikely(mp->lockedg || mp->goes) && giveaway(mp, pp))
+			return;
+		if (lp_unlikely(sched.stress) && handoff(mp, pp))
+			return;
+	}
 	if (pp->spinning)
 		setspinning(pp, false);
 }
@@ -362,7 +413,17 @@ const char *mstart(M *mp, P *pp)
 	setm(mp);
 	mp->thread = pthread_self();
 	runbegin(mp, pp);
-	schedule(mp, pp);
+	for (bool over = false; !over;) {
+		schedule(mp, pp);
+		lock(&sched.lock);
+		if (mp->p) {
+			over = !handover(mp, pp);
+			mp->waits = !over;
+		}
+		unlock(&sched.lock);
+		if (!over)
+			takep(mp);
+	}
 	runend(pp);
 	setm(outer);
 	return sched.dead ? NULL : sched.exitwhy ? sched.exitwhy : "signal";
@@ -379,6 +440,8 @@ void gkillall(void)
 		if (!pp)
 			break;
 		store_relaxed(&pp->inbox, 0);
+		pp->first = NULL;
+		pp->heir = NULL;
 		while (stealqget(pp) != NULL || runqget(pp) != NULL)
 			;
 	}

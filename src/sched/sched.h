@@ -143,11 +143,49 @@ void setm(M *mp);
 /* Runs pp, which has no M: an idle M, or a new thread.  False if there can be none.
  * Holding sched.lock. */
 bool startm(P *pp);
+/* Waits until mp, which has none, is given a P: that, or NULL: its thread shall end. */
+P *takep(M *mp);
+/* mp hands pp to its heir, or to m0, which wants it back or ends the run; false if neither
+ * is so.  Holding sched.lock. */
+bool handover(M *mp, P *pp);
+/* m0 shall have p0 back from mp. */
+static inline bool m0wants(const M *mp, const P *pp)
+{
+	return lp_unlikely(load_relaxed(&sched.m0wants)) && pp == &p0 && mp != &m0;
+}
 /* Interrupts whoever runs pp (see ops.interrupt).  Holding sched.lock. */
 void interrupt(P *pp);
 /* Ends all Ms but m0, and their Ps' states, and the monitor: nothing of ours runs
  * afterwards.  False when some M did not come to a halt in time.  In the host. */
 bool stopms(void);
+
+/* syscall.c: Gs that block their thread ----------------------------------------------- */
+
+/* The running G is going to block its thread, or computes for long without Lua: its P
+ * may be given to another M meanwhile.  It must not touch the P nor Lua until
+ * exitsyscall, which returns when it has its P again, maybe on another thread.  On a
+ * G's stack, which it keeps; ask cstack_spare first. */
+void entersyscall(G *gp);
+void exitsyscall(G *gp);
+/* The slow half of exitsyscall: mp has lost its P to others.  gp if it has it again after
+ * all.  On g0. */
+G *exitsyscall0(M *mp, G *gp);
+/* Takes pp from the M that is in a system call with it, and gives it to another; false
+ * if that is over, or there can be no M.  Holding sched.lock. */
+bool retake(P *pp);
+/* mp's G is locked to it and has parked, or ended: others go on with pp.  False if
+ * there can be no M for it.  On g0. */
+bool giveaway(M *mp, P *pp);
+
+/* From here on the running G runs on this thread only, and nothing else does; as often as
+ * it was locked it must be unlocked. */
+void lockosthread(G *gp);
+/* False: it was not locked. */
+bool unlockosthread(G *gp);
+/* gp is dead, or killed: its M is free. */
+void unlockg(G *gp);
+/* The M that gp is locked to.  Holding sched.lock. */
+M *lockedm(const G *gp);
 
 /* sysmon.c ------------------------------------------------------------------------ */
 
@@ -175,6 +213,9 @@ bool runend(P *pp);
 /* Nothing is alive?  All Ps are idle or ours; if so sched.dead is set.  Holding
  * sched.lock. */
 bool checkdead(void);
+/* The same, for who took the last thing away without having a P to go idle with: m0
+ * learns of it. */
+void checkdead0(void);
 
 /* Makes mstart return `why` as soon as the scheduler is reached.  Any M. */
 void schedstop(const char *why);
@@ -241,6 +282,9 @@ void gosched_stk(G *gp);
 
 /* The same for one that was asked to: what is due goes before it. */
 void gopreempt_stk(G *gp);
+
+/* exitsyscall's: has exitsyscall0 called. */
+void gosyscall_stk(G *gp);
 
 /* Ends the running G from inside C calls: its C stack is forgotten, not unwound. */
 _Noreturn void goexit_stk(G *gp);

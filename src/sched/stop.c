@@ -28,24 +28,30 @@ static bool ending(void)
 	return sched.dead || sched.exitwhy || load_relaxed(&sched.signal) != 0;
 }
 
-/* Whether mp must not wait until the world starts again.  Holding sched.lock. */
-static bool mustleave(const M *mp)
+/* Whether mp must not wait, with pp, until the world starts again.  Holding sched.lock. */
+static bool mustleave(const M *mp, const P *pp)
 {
-	return mp->exits || (mp == &m0 && ending());
+	return mp->exits || (mp == &m0 ? ending() : pp == &p0 && m0.waits && (ending() || m0wants(mp, pp)));
+}
+
+/* Whether m0 computes, or is in a system call, and so does not see that the run ends.
+ * Holding sched.lock. */
+static bool m0isaway(void)
+{
+	return ending() && (p0.m == &m0 ? load_relaxed(&p0.status) == Prunning : !m0.waits);
 }
 
 /* An M waits for the world to start; where the run ends it sees to it that m0 learns of
  * it, also if that computes.  Holding sched.lock. */
 static void waitstart(const M *mp, int64_t since)
 {
-	if (mp == &m0 || !ending() || load_relaxed(&p0.status) != Prunning) {
+	if (mp == &m0 || !m0isaway()) {
 		cond_wait(&sched.world, &sched.lock);
 		return;
 	}
 	interrupt(&p0);
 	cond_timedwait(&sched.world, &sched.lock, NUDGE);
-	if (sched.patience >= 0 && nanotime() - since > sched.patience && load_relaxed(&p0.status) == Prunning &&
-	    ending() && sched.ops.abandon)
+	if (sched.patience >= 0 && nanotime() - since > sched.patience && m0isaway() && sched.ops.abandon)
 		sched.ops.abandon();
 }
 
@@ -57,7 +63,7 @@ bool halt(M *mp, P *pp)
 	store_relaxed(&pp->status, Pstopped);
 	sched.nrunning--;
 	cond_broadcast(&sched.world);
-	while (load_relaxed(&sched.stopping) != 0 && (stays = !mustleave(mp)))
+	while (load_relaxed(&sched.stopping) != 0 && (stays = !mustleave(mp, pp)))
 		waitstart(mp, since);
 	store_relaxed(&pp->status, Prunning);
 	sched.nrunning++;
@@ -68,7 +74,7 @@ bool halt(M *mp, P *pp)
 void leaveidle(M *mp, P *pp)
 {
 	lock(&sched.lock);
-	while (load_relaxed(&sched.stopping) != 0 && load_relaxed(&pp->status) == Pidle && !mustleave(mp))
+	while (load_relaxed(&sched.stopping) != 0 && load_relaxed(&pp->status) == Pidle && !mustleave(mp, pp))
 		cond_wait(&sched.world, &sched.lock);
 	if (load_relaxed(&pp->status) == Pidle)
 		pidletake(pp);
@@ -79,22 +85,37 @@ void leaveidle(M *mp, P *pp)
 	unlock(&sched.lock);
 }
 
-/* Waits until `left` Ps run; false when that takes longer than ns (< 0: any time).
- * Holding sched.lock. */
-static bool waithalt(const P *me, uint32_t left, int64_t ns)
+/* pp's M is in a system call: that is as good as a halt, as long as it must wait there for
+ * the world when it comes back.  Holding sched.lock. */
+static void stopsyscall(P *pp)
+{
+	M *mp = load_relaxed(&pp->insyscall);
+	if (!mp || !cas_acqrel(&pp->insyscall, &mp, NULL)) /* as take in syscall.c */
+		return;
+	pp->sysstopped = true;
+	store_relaxed(&pp->status, Pstopped);
+	sched.nrunning--;
+}
+
+/* Waits until `left` Ps run; false when that takes longer than ns (< 0: any time).  At the
+ * end of a run all must come back from their system calls, too.  Holding sched.lock. */
+static bool waithalt(const P *me, uint32_t left, bool end, int64_t ns)
 {
 	int64_t start = nanotime();
-	while (sched.nrunning > left) {
+	while (sched.nrunning > left || (end && sched.nsyscall > 0)) {
 		if (ns >= 0 && nanotime() - start > ns)
 			return false;
 		for (uint32_t i = 0; i < sched.maxprocs; i++) {
 			P *pp = load_relaxed(&sched.allp[i]);
 			if (!pp)
 				break;
+			if (pp != me && !end)
+				stopsyscall(pp);
 			if (pp != me)
 				interrupt(pp);
 		}
-		cond_timedwait(&sched.world, &sched.lock, NUDGE);
+		if (sched.nrunning > left || end)
+			cond_timedwait(&sched.world, &sched.lock, NUDGE);
 	}
 	return true;
 }
@@ -118,7 +139,7 @@ void stoptheworld(void)
 	}
 	sched.stopper = true;
 	fetch_or_seqcst(&sched.stopping, STOP_WORLD);
-	waithalt(pp, pp != NULL, -1);
+	waithalt(pp, pp != NULL, false, -1);
 	unlock(&sched.lock);
 }
 
@@ -136,6 +157,22 @@ static void wakeall(void)
 	}
 }
 
+/* System calls during which the world stopped are again what they were. */
+static void startsyscalls(void)
+{
+	for (uint32_t i = 0; i < sched.maxprocs; i++) {
+		P *pp = load_relaxed(&sched.allp[i]);
+		if (!pp)
+			break;
+		if (!pp->sysstopped)
+			continue;
+		pp->sysstopped = false;
+		store_relaxed(&pp->status, Prunning);
+		sched.nrunning++;
+		store_release(&pp->insyscall, pp->m); /* which waits for it if it came back meanwhile */
+	}
+}
+
 void starttheworld(void)
 {
 	lock(&sched.lock);
@@ -143,6 +180,7 @@ void starttheworld(void)
 	fetch_and_seqcst(&sched.stopping, ~(uint32_t)STOP_WORLD);
 	if (load_relaxed(&sched.stopping) == 0)
 		wakeall();
+	startsyscalls();
 	cond_broadcast(&sched.world);
 	unlock(&sched.lock);
 	wakep();
@@ -178,7 +216,7 @@ bool runend(P *pp)
 	store_relaxed(&pp->status, Phost); /* first, for somebody may be waiting for us to halt */
 	sched.nrunning--;
 	cond_broadcast(&sched.world);
-	sched.halted = waithalt(pp, 0, sched.dead ? -1 : sched.patience);
+	sched.halted = waithalt(pp, 0, true, sched.dead ? -1 : sched.patience);
 	pp->m->p = NULL;
 	pp->m = NULL;
 	bool halted = sched.halted;
@@ -189,7 +227,8 @@ bool runend(P *pp)
 bool checkdead(void)
 {
 	lp_assert(lock_isheld(&sched.lock));
-	if (load_relaxed(&sched.stopping) != 0 || sched.nrunning > 0 || load_relaxed(&sched.runq.n) > 0)
+	if (load_relaxed(&sched.stopping) != 0 || sched.nrunning > 0 || sched.nsyscall > 0 ||
+	    load_relaxed(&sched.runq.n) > 0)
 		return false;
 	for (uint32_t i = 0; i < sched.maxprocs; i++) {
 		P *pp = load_relaxed(&sched.allp[i]);
@@ -204,6 +243,17 @@ bool checkdead(void)
 	}
 	fetch_or_seqcst(&sched.stopping, STOP_EXIT);
 	return sched.dead = true;
+}
+
+void checkdead0(void)
+{
+	lock(&sched.lock);
+	bool dead = checkdead();
+	if (dead)
+		pidletake(&p0);
+	unlock(&sched.lock);
+	if (dead)
+		sched.ops.wakenetpoll(&p0);
 }
 
 void schedstop(const char *why)
@@ -229,7 +279,7 @@ void schedsignal(int sig)
 		return;
 	sched.ops.wakenetpoll(&p0);
 	M *mp = getm();
-	if (mp == &m0 && mp->curg && sched.ops.interrupt)
+	if (mp == &m0 && mp->p && mp->curg && sched.ops.interrupt)
 		sched.ops.interrupt(&p0);
 	else if (mp != &m0 && m0.p)
 		pthread_kill(m0.thread, SIGURG);

@@ -9,6 +9,7 @@
  *     queues, for a timer that is due, or for the network, which nobody polls meanwhile;
  *   for work, when others are idle: it packs what waits in its queue. */
 #include <poll.h>
+#include <sys/prctl.h>
 
 #include "base/os.h"
 #include "sched/sched.h"
@@ -18,6 +19,7 @@ enum {
 	PATIENT = 50,			      /* looks in vain before they become more seldom */
 	SOON = 50000, LATE = 10000000,	      /* ns that a G runs before it is interrupted for */
 					      /* work: late where that was in vain */
+	SYSCALL_MAX = 10000000,		      /* ns */
 };
 
 struct seen {
@@ -27,6 +29,8 @@ struct seen {
 	int64_t wait;	/* how long it must be in one G for that, */
 	bool asks;	/* whether it was asked at the last look, */
 	uint32_t npacked; /* and what it had packed then */
+	uint32_t syscalltick; /* the system call it was in, */
+	int64_t entered;      /* and when that was first seen */
 };
 
 static struct {
@@ -45,7 +49,7 @@ static bool ringwaits(const P *pp)
 static bool somebodywaits(P *pp, int64_t now)
 {
 	struct pollfd pfd = {.fd = load_relaxed(&pp->pollfd), .events = POLLIN};
-	return ringwaits(pp) || load_relaxed(&pp->runq.next) || hasincoming(pp) ||
+	return sched.stress || ringwaits(pp) || load_relaxed(&pp->runq.next) || hasincoming(pp) ||
 	       load_relaxed(&pp->nexttimer) <= now || !stealq_isempty(pp) || load_relaxed(&sched.runq.n) > 0 ||
 	       poll(&pfd, 1, 0) > 0;
 }
@@ -58,11 +62,29 @@ static int64_t preempt(P *pp, struct seen *s, int64_t now)
 	if (now < due)
 		return due;
 	s->asked = now;
-	if (somebodywaits(pp, now)) {
+	if (load_relaxed(&sched.stopping) != 0 || somebodywaits(pp, now)) {
 		store_relaxed(&pp->preempt, true);
 		interrupt(pp);
 	}
 	return now + sched.slice;
+}
+
+/* Takes pp from an M that is in a system call, by Go's rules: when others wait for it, or
+ * after ten milliseconds in any case (its timers and its network are looked after by
+ * whoever has it).  Whether that was so; *next: as preempt's.  Holding sched.lock. */
+static bool retakesyscall(P *pp, struct seen *s, int64_t now, int64_t *next)
+{
+	uint32_t tick = load_relaxed(&pp->syscalltick);
+	if (s->syscalltick != tick || !s->entered) {
+		s->syscalltick = tick;
+		s->entered = now;
+	} else if (load_relaxed(&sched.stopping) != 0 || now - s->entered >= SYSCALL_MAX || somebodywaits(pp, now)) {
+		return retake(pp);
+	}
+	int64_t due = now + (somebodywaits(pp, now) ? SHORTEST : SYSCALL_MAX);
+	if (due < *next)
+		*next = due;
+	return false;
 }
 
 /* Whether what was asked at the last look has borne fruit.  Holding sched.lock. */
@@ -94,6 +116,11 @@ static bool lookall(int64_t *next)
 		struct seen *s = &mon.seen[i];
 		if (!pp)
 			break;
+		if (load_relaxed(&pp->insyscall)) {
+			any |= retakesyscall(pp, s, now, next);
+			continue;
+		}
+		s->entered = 0;
 		uint64_t tick = load_relaxed(&pp->schedtick);
 		bool runs = load_relaxed(&pp->status) == Prunning, same = s->tick == tick;
 		if (!runs || !same) {
@@ -102,7 +129,7 @@ static bool lookall(int64_t *next)
 			s->packed = now;
 		}
 		any |= askwork(pp, s, now, runs && same);
-		int64_t due = runs && sched.preempt ? preempt(pp, s, now) : *next;
+		int64_t due = runs && (sched.preempt || load_relaxed(&sched.stopping) != 0) ? preempt(pp, s, now) : *next;
 		if (due < *next)
 			*next = due;
 	}
@@ -134,6 +161,7 @@ static void *monitor(void *unused)
 {
 	(void)unused;
 	int64_t pause = SHORTEST, next, left;
+	prctl(PR_SET_TIMERSLACK, 1000); /* ns; by default the kernel may be 50 us late */
 	int vain = 0;
 	do {
 		vain = lookall(&next) ? 0 : vain + 1;
