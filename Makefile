@@ -156,6 +156,7 @@ help:
 	@echo "make lint       luacheck, cppcheck, clang-tidy, shellcheck, both compilers"
 	@echo "make asan|tsan  the tests under AddressSanitizer and UBSan, or ThreadSanitizer"
 	@echo "make stress     ten minutes of random choices under both (STRESS_SECONDS=600)"
+	@echo "make soak       an hour: endings a thousand times, the corpus ten times, and stress"
 	@echo "make deps       install what is missing and prepare LuaJIT (each of the above does)"
 	@echo "make install PREFIX=$(PREFIX)   install the command, the module and the Lua files"
 	@echo "make clean      remove what was built, but for LuaJIT"
