@@ -17,7 +17,7 @@ ifneq ($(filter-out $(NOBUILD),$(or $(MAKECMDGOALS),all)),)
 include $(LUAJIT_OUT)/config.mk
 endif
 
-$(LUAJIT_OUT)/config.mk: deps/luajit.sh deps/luajit.lock deps/selftest.c deps/selftest.lua deps/install.sh deps/packages
+$(LUAJIT_OUT)/config.mk: deps/luajit.sh deps/luajit.lock deps/errno.h deps/selftest.c deps/selftest.lua deps/install.sh deps/packages
 	@deps/install.sh build
 	@CC='$(CC)' deps/luajit.sh $(LUAJIT_OUT)
 	@touch $@

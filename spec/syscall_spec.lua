@@ -181,6 +181,31 @@ describe("luapark.syscall", function()
     end)
   end)
 
+  -- LuaJIT keeps errno around a hook; compiled as it comes, in the place where the thread before had it (deps/errno.h).
+  it("keeps errno for a goroutine that is pre-empted and comes back on another thread", function()
+    helper.withfile([[
+      local lp = luapark
+      local wg = lp.waitgroup()
+      wg:add(8)
+      for k = 1, 8 do
+        lp.spawn(function()
+          local ffi, x = require "ffi", 0
+          for _ = 1, 20 do
+            ffi.errno(k + 100)
+            for i = 1, 5e5 do x = x + i % 3 end
+            local e = ffi.errno()
+            assert(e == k + 100, e)
+          end
+          wg:done()
+        end)
+      end
+      wg:wait()
+      print "ok"
+    ]], function(name)
+      ends_well(name, "LUAPARK_MAXPROCS=3 LUAPARK_DEBUG=stress")
+    end)
+  end)
+
   it("is an ordinary call in a finalizer and in the host", function()
     local result
     local p = newproxy(true)
