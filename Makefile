@@ -17,7 +17,7 @@ ifneq ($(filter-out $(NOBUILD),$(or $(MAKECMDGOALS),all)),)
 include $(LUAJIT_OUT)/config.mk
 endif
 
-$(LUAJIT_OUT)/config.mk: deps/luajit.sh deps/luajit.lock deps/errno.h deps/selftest.c deps/selftest.lua deps/install.sh deps/packages
+$(LUAJIT_OUT)/config.mk: deps/luajit.sh deps/luajit.lock src/base/errno.h deps/selftest.c deps/selftest.lua deps/install.sh deps/packages
 	@deps/install.sh build
 	@CC='$(CC)' deps/luajit.sh $(LUAJIT_OUT)
 	@touch $@
@@ -29,7 +29,7 @@ OPT      ?= -O2 -g $(LTO)
 # 3 to 6 % of a spawn, a yield and a round trip. gcc's alone: clang's wants a linker plugin that Debian does not install.
 LTO      := $(if $(SAN),,$(if $(findstring Free Software,$(shell $(CC) --version)),-flto=auto))
 CFLAGS   += -std=gnu11 $(OPT) $(WARN) -fPIC -fexceptions -fvisibility=hidden -fno-strict-aliasing -pthread $(SANFLAGS)
-CPPFLAGS += -Isrc -I/usr/share/include/llhttp -MMD -MP
+CPPFLAGS += -Isrc -include src/base/errno.h -I/usr/share/include/llhttp -MMD -MP
 LDFLAGS  += -pthread $(SANFLAGS) $(LTO)
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -DLUAPARK_DEBUG_BUILD)
 

@@ -54,7 +54,7 @@ quietly() {
 # new self-test does not mean a new build.
 inputs() {
 	echo "LUAJIT=$LUAJIT SRC=$LUAJIT_SRC PIN=$LUAJIT_PIN XCFLAGS=$LUAJIT_XCFLAGS LUA52COMPAT=$(lua52compat)"
-	sha256sum <"$here/errno.h"
+	sha256sum <"$here/../src/base/errno.h"
 	# The compiler by its file and version: cc and gcc are mostly one.
 	echo "CC=$(readlink -f "$(command -v "${cc[0]}")") ${cc[*]:1} $("${cc[@]}" -dumpmachine) $("${cc[@]}" -dumpversion)"
 	if [ -n "$LUAJIT_SRC" ]; then
@@ -180,7 +180,7 @@ build() {
 	# -fPIC: the archive goes into a PIE. The prefix map lets a debugger find the sources in OUTDIR.
 	quietly make -C "$new/tree/src" -j"$(nproc)" libluajit.a luajit \
 		CC="$CC" BUILDMODE=static CCDEBUG=-g PREFIX=/usr MULTILIB="lib${multilib:+/$multilib}" \
-		XCFLAGS="$xcflags -include $here/errno.h -fPIC -ffile-prefix-map=$new/tree/src=$out/src $LUAJIT_XCFLAGS" ||
+		XCFLAGS="$xcflags -include $here/../src/base/errno.h -fPIC -ffile-prefix-map=$new/tree/src=$out/src $LUAJIT_XCFLAGS" ||
 		die "cannot build $version"
 
 	mkdir -p "$new/out"/{lib,include,share}

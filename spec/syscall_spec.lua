@@ -181,7 +181,7 @@ describe("luapark.syscall", function()
     end)
   end)
 
-  -- LuaJIT keeps errno around a hook; compiled as it comes, in the place where the thread before had it (deps/errno.h).
+  -- LuaJIT keeps errno around a hook; compiled as it comes, in the place where the thread before had it (src/base/errno.h).
   it("keeps errno for a goroutine that is pre-empted and comes back on another thread", function()
     helper.withfile([[
       local lp = luapark
