@@ -17,7 +17,7 @@ end
 -- Keeps both halves honest: what was sent has arrived.
 local function check(got, want)
   if got ~= want then
-    fail(("wrong result: %.0f, not %.0f"):format(got, want))
+    fail(("wrong result: %s, not %s"):format(got, want))
   end
 end
 
@@ -320,6 +320,132 @@ local function parallel_fib(n)
   check(sum, n * 2178309)
 end
 
+-- How late a goroutine wakes that sleeps for a millisecond, n times, beside one that never waits: the given one of the
+-- n delays in order, in ms.
+local function lateness(which, n)
+  local late, done = {}, false
+  go(function()
+    for i = 1, n do
+      local due = now() + 0.001
+      luapark.sleep(0.001)
+      late[i] = (now() - due) * 1e3
+    end
+    done = true
+  end)
+  local x = 0
+  while not done do
+    x = x + 1
+  end
+  table.sort(late)
+  return late[math.ceil(which * n)], "ms"
+end
+
+-- Runs fn(n) beside a goroutine that sleeps for a millisecond at a time.
+local function besidesleeper(fn)
+  return function(n)
+    local done = false
+    go(function()
+      while not done do
+        luapark.sleep(0.001)
+      end
+    end)
+    fn(n)
+    done = true
+  end
+end
+
+local function a(i, j)
+  return 1 / ((i + j) * (i + j + 1) / 2 + i + 1)
+end
+
+local function times(n, x, y, transposed)
+  for i = 0, n - 1 do
+    local sum = 0
+    for j = 0, n - 1 do
+      sum = sum + x[j] * (transposed and a(j, i) or a(i, j))
+    end
+    y[i] = sum
+  end
+end
+
+-- The spectral norm of an infinite matrix, of which n * n is looked at.
+local function spectral(n)
+  local u, v, w = {}, {}, {}
+  for i = 0, n - 1 do
+    u[i] = 1
+  end
+  for _ = 1, 10 do
+    times(n, u, w, false)
+    times(n, w, v, true)
+    times(n, v, w, false)
+    times(n, w, u, true)
+  end
+  local uv, vv = 0, 0
+  for i = 0, n - 1 do
+    uv, vv = uv + u[i] * v[i], vv + v[i] * v[i]
+  end
+  check(math.floor(math.sqrt(uv / vv) * 1e5), 127422)
+end
+
+-- n steps of a sun and four planets.
+local function nbody(n)
+  local bodies = {}
+  for i = 1, 5 do
+    bodies[i] = { x = i * 1.5, y = i % 3 - 1, z = i / 7, vx = 0.01 * i, vy = -0.02 * i, vz = 0.005,
+      mass = i == 1 and 39 or 0.03 / i }
+  end
+  for _ = 1, n do
+    for i = 1, 5 do
+      local p = bodies[i]
+      for j = i + 1, 5 do
+        local q = bodies[j]
+        local dx, dy, dz = p.x - q.x, p.y - q.y, p.z - q.z
+        local square = dx * dx + dy * dy + dz * dz
+        local pull = 0.001 / (square * math.sqrt(square))
+        p.vx, p.vy, p.vz = p.vx - dx * q.mass * pull, p.vy - dy * q.mass * pull, p.vz - dz * q.mass * pull
+        q.vx, q.vy, q.vz = q.vx + dx * p.mass * pull, q.vy + dy * p.mass * pull, q.vz + dz * p.mass * pull
+      end
+    end
+    for i = 1, 5 do
+      local p = bodies[i]
+      p.x, p.y, p.z = p.x + 0.001 * p.vx, p.y + 0.001 * p.vy, p.z + 0.001 * p.vz
+    end
+  end
+end
+
+-- n * n points of the Mandelbrot set.
+local function mandelbrot(n)
+  local inside = 0
+  for y = 0, n - 1 do
+    for x = 0, n - 1 do
+      local cr, ci, zr, zi, k = 3 * x / n - 2, 2 * y / n - 1, 0, 0, 0
+      while k < 50 and zr * zr + zi * zi < 4 do
+        zr, zi, k = zr * zr - zi * zi + cr, 2 * zr * zi + ci, k + 1
+      end
+      inside = inside + (k == 50 and 1 or 0)
+    end
+  end
+  check(inside > n * n / 5 and inside < n * n / 3, true)
+end
+
+-- What a benchmark takes with pre-emption, in percent of what it takes without: each time in a process of its own, the
+-- two by turns, the median of n ratios.
+local function preempted(name, n)
+  local function took(environment)
+    local pipe = assert(io.popen(("env %s '%s' '%s' %s"):format(environment, arg[-1], arg[0], name)))
+    local ms = tonumber(pipe:read("*a"):match("^%S+ (%S+) ms"))
+    pipe:close()
+    return ms or fail(name .. " failed")
+  end
+  local ratios = {}
+  for i = 1, n do
+    local without = took("LUAPARK_PREEMPT=0")
+    ratios[i] = took("-u LUAPARK_PREEMPT") / without * 100
+  end
+  table.sort(ratios)
+  return ratios[math.ceil(n / 2)], "%"
+end
+
 -- What park leaves behind; out here so that it is in use while it is measured.
 local parked
 
@@ -357,6 +483,14 @@ local benchmarks = {
   parallel_fib = { parallel_fib, total, 16 },
   parked_100k = { park, residentbytes, 100000 },
   parked_1m = { park, residentbytes, 1000000 },
+  late_p50 = { 0.5, lateness, 200 },
+  late_max = { 1, lateness, 200 },
+  spectral = { besidesleeper(spectral), total, 1500 },
+  nbody = { besidesleeper(nbody), total, 2000000 },
+  mandelbrot = { besidesleeper(mandelbrot), total, 2500 },
+  spectral_preempt = { "spectral", preempted, 5 },
+  nbody_preempt = { "nbody", preempted, 5 },
+  mandelbrot_preempt = { "mandelbrot", preempted, 5 },
 }
 
 local name, size = ...

@@ -41,6 +41,11 @@ ring             2 x1
 remote_pingpong  2 x1
 parallel_fib     1 -
 parallel_fib     2 -
+late_p50         1 x1.5
+late_max         1 x2
+spectral_preempt 1 =105
+nbody_preempt    1 =105
+mandelbrot_preempt 1 =105
 '
 
 say() { echo "bench: $*" >&2; }

@@ -10,12 +10,15 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,6 +45,15 @@ var benchmarks = map[string]benchmark{
 	"parallel_fib":     {parallelFib, total, 16},
 	"parked_100k":      {park, residentBytes, 100_000},
 	"parked_1m":        {park, residentBytes, 1_000_000},
+	"late_p50":         {nil, lateness(0.5), 200},
+	"late_max":         {nil, lateness(1), 200},
+	"spectral":         {besideSleeper(spectral), total, 1500},
+	"nbody":            {besideSleeper(nbody), total, 2_000_000},
+	"mandelbrot":       {besideSleeper(mandelbrot), total, 2500},
+
+	"spectral_preempt":   {nil, preempted("spectral"), 5},
+	"nbody_preempt":      {nil, preempted("nbody"), 5},
+	"mandelbrot_preempt": {nil, preempted("mandelbrot"), 5},
 }
 
 func main() {
@@ -327,6 +339,154 @@ func fib(n int) int {
 		return n
 	}
 	return fib(n-1) + fib(n-2)
+}
+
+// lateness is how late a goroutine wakes that sleeps for a millisecond, n times, beside one that never waits: the given
+// one of the n delays in order, in ms.
+func lateness(which float64) func(func(int), int) (float64, string) {
+	return func(_ func(int), n int) (float64, string) {
+		late := make([]float64, n)
+		var done atomic.Bool
+		go func() {
+			for i := range late {
+				due := time.Now().Add(time.Millisecond)
+				time.Sleep(time.Millisecond)
+				late[i] = float64(time.Since(due)) / 1e6
+			}
+			done.Store(true)
+		}()
+		for x := 0; !done.Load(); x++ {
+		}
+		slices.Sort(late)
+		return late[int(math.Ceil(which*float64(n)))-1], "ms"
+	}
+}
+
+// besideSleeper runs fn beside a goroutine that sleeps for a millisecond at a time.
+func besideSleeper(fn func(int)) func(int) {
+	return func(n int) {
+		var done atomic.Bool
+		go func() {
+			for !done.Load() {
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		fn(n)
+		done.Store(true)
+	}
+}
+
+func a(i, j int) float64 {
+	return 1 / float64((i+j)*(i+j+1)/2+i+1)
+}
+
+func times(n int, x, y []float64, transposed bool) {
+	for i := range n {
+		sum := 0.0
+		for j := range n {
+			if transposed {
+				sum += x[j] * a(j, i)
+			} else {
+				sum += x[j] * a(i, j)
+			}
+		}
+		y[i] = sum
+	}
+}
+
+// spectral is the spectral norm of an infinite matrix, of which n * n is looked at.
+func spectral(n int) {
+	u, v, w := make([]float64, n), make([]float64, n), make([]float64, n)
+	for i := range u {
+		u[i] = 1
+	}
+	for range 10 {
+		times(n, u, w, false)
+		times(n, w, v, true)
+		times(n, v, w, false)
+		times(n, w, u, true)
+	}
+	uv, vv := 0.0, 0.0
+	for i := range u {
+		uv += u[i] * v[i]
+		vv += v[i] * v[i]
+	}
+	check(int(math.Sqrt(uv/vv)*1e5), 127422)
+}
+
+type body struct {
+	x, y, z, vx, vy, vz, mass float64
+}
+
+// nbody is n steps of a sun and four planets.
+func nbody(n int) {
+	bodies := make([]body, 5)
+	for i := range bodies {
+		f := float64(i + 1)
+		bodies[i] = body{f * 1.5, float64((i+1)%3 - 1), f / 7, 0.01 * f, -0.02 * f, 0.005, 0.03 / f}
+	}
+	bodies[0].mass = 39
+	for range n {
+		for i := range bodies {
+			p := &bodies[i]
+			for j := i + 1; j < len(bodies); j++ {
+				q := &bodies[j]
+				dx, dy, dz := p.x-q.x, p.y-q.y, p.z-q.z
+				square := dx*dx + dy*dy + dz*dz
+				pull := 0.001 / (square * math.Sqrt(square))
+				p.vx, p.vy, p.vz = p.vx-dx*q.mass*pull, p.vy-dy*q.mass*pull, p.vz-dz*q.mass*pull
+				q.vx, q.vy, q.vz = q.vx+dx*p.mass*pull, q.vy+dy*p.mass*pull, q.vz+dz*p.mass*pull
+			}
+		}
+		for i := range bodies {
+			p := &bodies[i]
+			p.x, p.y, p.z = p.x+0.001*p.vx, p.y+0.001*p.vy, p.z+0.001*p.vz
+		}
+	}
+}
+
+// mandelbrot is n * n points of the Mandelbrot set.
+func mandelbrot(n int) {
+	inside, size := 0, float64(n)
+	for y := range n {
+		for x := range n {
+			cr, ci, zr, zi, k := 3*float64(x)/size-2, 2*float64(y)/size-1, 0.0, 0.0, 0
+			for k < 50 && zr*zr+zi*zi < 4 {
+				zr, zi, k = zr*zr-zi*zi+cr, 2*zr*zi+ci, k+1
+			}
+			if k == 50 {
+				inside++
+			}
+		}
+	}
+	if inside <= n*n/5 || inside >= n*n/3 {
+		fail("wrong result")
+	}
+}
+
+// preempted is what a benchmark takes with pre-emption, in percent of what it takes without: each time in a process of
+// its own, the two by turns, the median of n ratios.
+func preempted(name string) func(func(int), int) (float64, string) {
+	took := func(debug string) float64 {
+		command := exec.Command(os.Args[0], name)
+		command.Env = append(os.Environ(), "GODEBUG="+debug)
+		out, err := command.Output()
+		fields := strings.Fields(string(out))
+		if err != nil || len(fields) != 3 {
+			fail(name + " failed")
+		}
+		ms, _ := strconv.ParseFloat(fields[1], 64)
+		return ms
+	}
+	return func(_ func(int), n int) (float64, string) {
+		ratios := make([]float64, n)
+		for i := range ratios {
+			without := took("asyncpreemptoff=1")
+			ratios[i] = took("") / without * 100
+		}
+		slices.Sort(ratios)
+		return ratios[n/2], "%"
+	}
 }
 
 // parallelFib has n goroutines compute fib(32) each.

@@ -6,7 +6,9 @@
 -- parks, would find the line half changed. So the user's hook is not called for functions of Luapark's own files, as
 -- Go's debuggers do not stop inside the runtime. For all others it is called as ever, and it may park.
 
-local sethook, gethook, getinfo = debug.sethook, debug.gethook, debug.getinfo
+local core = require "luapark.core"
+
+local sethook, gethook, getinfo = core.sethook, core.gethook, debug.getinfo -- LuaJIT's, which never see the scheduler's
 local type = type
 
 local ours = getinfo(1, "S").source:match("^(.*[/\\])") or "" -- "@.../luapark/"
@@ -23,8 +25,9 @@ local function isours(level)
 end
 
 local function hook(event, line)
-  if not isours(2) then
-    return userhook(event, line) -- a tail call: the function it interrupts is at level 2, as without us
+  local fn = userhook -- nil while sethook takes it away, which is itself a call
+  if fn and not isours(2) then
+    return fn(event, line) -- a tail call: the function it interrupts is at level 2, as without us
   end
 end
 

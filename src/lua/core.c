@@ -40,6 +40,7 @@ int luaopen_luapark_core(lua_State *L)
 	lib_proc_open(L, ls);
 	lib_share_open(L, ls);
 	lib_coroutine_open(L, ls);
+	interrupt_open(L, ls);
 	lib_require_open(L, ls);
 	lib_net_open(L, ls);
 	lib_syscall_open(L, ls);

@@ -60,7 +60,8 @@ struct lstate {
 	struct values *values;	 /* known.c and its kin */
 	/* The user's hook while ours is set (interrupt.c). */
 	lua_Hook userhook;
-	int usermask, usercount;
+	int usermask, usercount, userleft;
+	atomic_flg disarming, again; /* it is given back just now, and ours was wanted again meanwhile */
 	bool collecting; /* a cycle of the collector that idle time began is under way; */
 	int kept;	 /* KB that were left when the last one ended */
 };
@@ -102,6 +103,8 @@ void host_pushboot(struct lstate *ls, lua_State *co, G *gp);
 
 /* The Lua function that has called the running C function is of our own files. */
 void interrupt_init(lua_State *L);
+/* Registers sethook and gethook in the table on top of L. */
+void interrupt_open(lua_State *L, struct lstate *ls);
 /* The scheduler's interrupt. */
 void host_interrupt(P *pp);
 

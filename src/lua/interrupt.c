@@ -43,24 +43,46 @@ static bool isours(lua_State *L)
 	return false;
 }
 
+/* Gives the user's hook back.  An interrupt that comes in the middle of that would take ours for the user's: it waits. */
 static void disarm(lua_State *L, struct lstate *ls)
 {
-	lua_sethook(L, ls->userhook, ls->usermask, ls->usercount);
+	store_relaxed(&ls->disarming, true);
+	vm_sethook(L, ls->userhook, ls->usermask, ls->usercount, ls->userleft);
+	store_relaxed(&ls->disarming, false);
+	if (lp_unlikely(load_relaxed(&ls->again))) {
+		store_relaxed(&ls->again, false);
+		host_interrupt(ls->pp);
+	}
+}
+
+/* While ours is set the user's hook is called by us: no event is lost to it. */
+static void callusers(lua_State *L, struct lstate *ls, lua_Debug *ar)
+{
+	if (!(ls->usermask & 1 << ar->event))
+		return;
+	if (ar->event == LUA_HOOKCOUNT) {
+		if (--ls->userleft > 0)
+			return;
+		ls->userleft = ls->usercount;
+	}
+	ls->userhook(L, ar);
 }
 
 static void onhook(lua_State *L, lua_Debug *ar)
 {
-	(void)ar;
 	const M *mp = getm();
 	struct lstate *ls = mp && mp->p ? mp->p->lua : p0.lua; /* it may strike when the run is over */
+	callusers(L, ls, ar);
+	if (lua_gethook(L) != onhook || !(vm_edgeevents() & 1 << ar->event)) /* the user's may have set another */
+		return;
 	G *gp = hostcurg(ls);
 	if (!gp) { /* the scheduler itself */
 		disarm(L, ls);
 		return;
 	}
-	if (vm_busy(L) || isours(L)) /* at the end of a run, too: a host may use the same channels in another one */
-		return;
 	if (preempting(ls->pp) && !vm_atedge(L))
+		return;
+	if (vm_busy(L) || isours(L)) /* at the end of a run, too: a host may use the same channels in another one */
 		return;
 	disarm(L, ls);
 	if (schedinterrupted(ls->pp) && cstack_spare(&ls->pp->stacks)) {
@@ -74,10 +96,53 @@ void host_interrupt(P *pp)
 {
 	struct lstate *ls = pp->lua;
 	lua_State *L = ls->service;
+	if (load_relaxed(&ls->disarming)) {
+		store_relaxed(&ls->again, true);
+		return;
+	}
 	if (lua_gethook(L) != onhook) {
 		ls->userhook = lua_gethook(L);
 		ls->usermask = lua_gethookmask(L);
 		ls->usercount = lua_gethookcount(L);
+		ls->userleft = vm_hookleft(L);
 	}
-	lua_sethook(L, onhook, vm_edgeevents(), 1);
+	lua_sethook(L, onhook, vm_edgeevents() | ls->usermask, 1);
+}
+
+/* debug.sethook and gethook, in upvalue 2, must find the user's hook; again where an interrupt came in between. */
+static int libhook(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	lua_CFunction fn = lua_tocfunction(L, lua_upvalueindex(2));
+	bool armed = false;
+	int top = lua_gettop(L), n;
+	do {
+		if (lua_gethook(L) == onhook) {
+			disarm(L, ls);
+			armed = true;
+		}
+		lua_settop(L, top);
+		n = fn(L);
+	} while (lua_gethook(L) == onhook);
+	if (armed)
+		host_interrupt(ls->pp);
+	return n;
+}
+
+void interrupt_open(lua_State *L, struct lstate *ls)
+{
+	static const char *const names[] = {"sethook", "gethook"};
+	lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+	lua_getfield(L, -1, "debug");
+	lua_remove(L, -2);
+	for (int i = 0; i < 2; i++) {
+		lua_getfield(L, -1, names[i]);
+		if (lua_iscfunction(L, -1) && !lua_getupvalue(L, -1, 1)) { /* else the host has replaced it */
+			lua_pushlightuserdata(L, ls);
+			lua_insert(L, -2);
+			lua_pushcclosure(L, libhook, 2);
+		}
+		lua_setfield(L, -3, names[i]);
+	}
+	lua_pop(L, 1);
 }

@@ -41,9 +41,14 @@ bool vm_knowscallbacks(void);
  * that is not known. */
 int vm_cparams(lua_State *L, int idx, bool *variadic, bool *words);
 
+/* How many instructions the count hook that is set will let pass yet (0: this is not known);
+ * and lua_sethook with that. */
+int vm_hookleft(lua_State *L);
+void vm_sethook(lua_State *L, lua_Hook fn, int mask, int count, int left);
+
 /* The hook events by which a program that computes is stopped, and, in that hook, whether
- * it stands where a goroutine may be pre-empted: where it goes round in a loop or calls,
- * so that a statement such as n = n + 1 stays whole. */
+ * it stands where a goroutine may be pre-empted: where it goes round in a loop, calls a Lua
+ * function, or returns to C; so that a statement such as n = n + 1 stays whole. */
 int vm_edgeevents(void);
 /* Why not all Lua code can be stopped like that, or NULL. */
 const char *vm_unstoppable(void);

@@ -2,8 +2,8 @@
 /* vm_private.c - vm.h for the executable's own build of LuaJIT.
  *
  * The one file that includes LuaJIT's private headers.  It reads; the only
- * thing it ever writes is the hook mark, as LuaJIT's own hook_save and
- * hook_restore do. */
+ * things it ever writes are the hook mark, as LuaJIT's own hook_save and
+ * hook_restore do, and the count hook's countdown. */
 #include "lua/vm.h"
 
 #include "lj_obj.h"
@@ -47,6 +47,18 @@ void vm_restorehook(lua_State *L, int saved)
 {
 	global_State *g = G(L);
 	hook_restore(g, saved);
+}
+
+int vm_hookleft(lua_State *L)
+{
+	return G(L)->hookcount;
+}
+
+void vm_sethook(lua_State *L, lua_Hook fn, int mask, int count, int left)
+{
+	lua_sethook(L, fn, mask, count);
+	if (left > 0)
+		G(L)->hookcount = left;
 }
 
 /* Where the Lua function that called us goes on: behind its call instruction.
@@ -132,9 +144,19 @@ int vm_edgeevents(void)
 	return LUA_MASKCOUNT;
 }
 
+/* Whether the function that runs was called by a C function, or for an operator: these may
+ * go on for long (a sort), with no other edge than the ends of what they call. */
+static bool calledbyc(lua_State *L)
+{
+	cTValue *f = L->base - 1;
+	if (frame_isvarg(f))
+		f = frame_prevd(f);
+	return !frame_islua(f);
+}
+
 bool vm_atedge(lua_State *L)
 {
-	const BCIns *pc = cframe_Lpc(L); /* NOLINT(bugprone-implicit-widening-of-multiplication-result): its macro */
+	const BCIns *pc = cframe_Lpc(L); /* NOLINT(bugprone-implicit-widening-of-multiplication-result): LuaJIT's macro */
 	BCIns ins = pc[-1];
 	switch (bc_op(ins)) {
 	case BC_FORL: case BC_IFORL: case BC_JFORL:
@@ -143,6 +165,8 @@ bool vm_atedge(lua_State *L)
 		return true;
 	case BC_JMP: /* goto */
 		return bc_j(ins) < 0;
+	case BC_RETM: case BC_RET: case BC_RET0: case BC_RET1:
+		return calledbyc(L);
 	case BC_CALL: case BC_CALLM: case BC_CALLT: case BC_CALLMT: { /* recursion; no C function goes on for ever */
 		cTValue *f = L->base + bc_a(ins);
 		return tvisfunc(f) && isluafunc(funcV(f));

@@ -313,6 +313,18 @@ int vm_cparams(lua_State *L, int idx, bool *variadic, bool *words)
 	return -1;
 }
 
+int vm_hookleft(lua_State *L)
+{
+	(void)L;
+	return 0;
+}
+
+void vm_sethook(lua_State *L, lua_Hook fn, int mask, int count, int left)
+{
+	(void)left;
+	lua_sethook(L, fn, mask, count);
+}
+
 const char *vm_unstoppable(void)
 {
 	return "this LuaJIT does not look at hooks in compiled loops (it was built without LUAJIT_ENABLE_CHECKHOOK)";

@@ -12,7 +12,6 @@
 struct netpoll {
 	uv_loop_t loop;
 	uv_async_t wake;
-	bool stale; /* what is armed has changed, and the kernel has not been told */
 };
 
 static const int uvevents[2] = {[POLL_READ] = UV_READABLE | UV_DISCONNECT, [POLL_WRITE] = UV_WRITABLE};
@@ -32,8 +31,9 @@ void netpoll_init(P *pp)
 {
 	struct netpoll *np = pp->netpoll = xcalloc(1, sizeof *np);
 	check(uv_loop_init(&np->loop));
-	np->loop.data = np;
+	np->loop.data = pp;
 	check(uv_async_init(&np->loop, &np->wake, onwake));
+	store_relaxed(&pp->pollstale, true);
 	store_relaxed(&pp->pollfd, uv_backend_fd(&np->loop));
 }
 
@@ -81,9 +81,9 @@ void netpoll(P *pp)
 {
 	struct netpoll *np = pp->netpoll;
 	do { /* once more where a callback has changed what is armed, and netblock may be next */
-		np->stale = false;
+		store_relaxed(&pp->pollstale, false);
 		uv_run(&np->loop, UV_RUN_NOWAIT);
-	} while (np->stale && runqlen(pp) == 0);
+	} while (load_relaxed(&pp->pollstale) && runqlen(pp) == 0);
 }
 
 /* Waits for the loop's own descriptor and leaves the events in it: the callbacks, which
@@ -122,7 +122,7 @@ static void onpoll(uv_poll_t *h, int status, int events);
 static int arm(struct polldesc *pd, int events)
 {
 	pd->armed = events;
-	((struct netpoll *)pd->handle.loop->data)->stale = true;
+	store_relaxed(&((P *)pd->handle.loop->data)->pollstale, true);
 	return events ? uv_poll_start(&pd->handle, events, onpoll) : uv_poll_stop(&pd->handle);
 }
 

@@ -218,6 +218,7 @@ struct P {
 	atomic_i64 looked;		   /* ns at the last look at the clock: the running G began soon after */
 	atomic_i64 nexttimer;		   /* ns when its next timer is due (or was), INT64_MAX: never */
 	atomic_i32 pollfd;		   /* readable when its poller has something; -1: it has none */
+	atomic_flg pollstale;		   /* what the poller shall watch has changed, and the kernel was not told */
 	atomic_flg preempt;		   /* the running G shall go behind the others */
 	atomic_i64 nlive;		   /* Gs born minus Gs that died here, */
 	atomic_u32 npacked;		   /* Gs packed here when it was interrupted, */

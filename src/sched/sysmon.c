@@ -51,7 +51,7 @@ static bool somebodywaits(P *pp, int64_t now)
 	struct pollfd pfd = {.fd = load_relaxed(&pp->pollfd), .events = POLLIN};
 	return sched.stress || ringwaits(pp) || load_relaxed(&pp->runq.next) || hasincoming(pp) ||
 	       load_relaxed(&pp->nexttimer) <= now || !stealq_isempty(pp) || load_relaxed(&sched.runq.n) > 0 ||
-	       poll(&pfd, 1, 0) > 0;
+	       load_relaxed(&pp->pollstale) || poll(&pfd, 1, 0) > 0;
 }
 
 /* Pre-empts the G that has been running on pp for its time slice; again after as long.
@@ -62,7 +62,9 @@ static int64_t preempt(P *pp, struct seen *s, int64_t now)
 	if (now < due)
 		return due;
 	s->asked = now;
-	if (load_relaxed(&sched.stopping) != 0 || somebodywaits(pp, now)) {
+	if (load_relaxed(&sched.stopping) != 0) { /* asked before, perhaps where it could not be heard */
+		interrupt(pp);
+	} else if (somebodywaits(pp, now)) {
 		store_relaxed(&pp->preempt, true);
 		interrupt(pp);
 	}
@@ -129,7 +131,8 @@ static bool lookall(int64_t *next)
 			s->packed = now;
 		}
 		any |= askwork(pp, s, now, runs && same);
-		int64_t due = runs && (sched.preempt || load_relaxed(&sched.stopping) != 0) ? preempt(pp, s, now) : *next;
+		bool stops = sched.preempt || load_relaxed(&sched.stopping) != 0;
+		int64_t due = runs && stops ? preempt(pp, s, now) : *next;
 		if (due < *next)
 			*next = due;
 	}
