@@ -5,6 +5,7 @@ PREFIX   ?= /usr/local
 BUILD    ?= build
 V        ?= @
 SAN      ?=
+RUN      ?=
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -12,14 +13,14 @@ SAN      ?=
 
 # LuaJIT for the executable; made by `make deps` when it is not there (make starts anew once config.mk exists).
 LUAJIT_OUT := build/luajit
-NOBUILD    := help clean deps lint install-deps-test install-deps-lint install-deps-bench
+NOBUILD    := help clean deps lint test-arm64 install-deps-test install-deps-lint install-deps-bench install-deps-arm64
 ifneq ($(filter-out $(NOBUILD),$(or $(MAKECMDGOALS),all)),)
 include $(LUAJIT_OUT)/config.mk
 endif
 
 $(LUAJIT_OUT)/config.mk: deps/luajit.sh deps/luajit.lock src/base/errno.h deps/selftest.c deps/selftest.lua deps/install.sh deps/packages
 	@deps/install.sh build
-	@CC='$(CC)' deps/luajit.sh $(LUAJIT_OUT)
+	@CC='$(CC)' RUN='$(RUN)' deps/luajit.sh $(LUAJIT_OUT)
 	@touch $@
 
 # Compiling -----------------------------------------------------------------------------------------------------------
@@ -102,12 +103,17 @@ $(SHARE): | $(EXE)
 	$(V)ln -sfn $(CURDIR)/$(LUAJIT_OUT)/share/jit $(BUILD)/share/luapark/jit
 
 $(BUILD)/luapark: | $(EXE)
+ifeq ($(RUN),)
 	$(V)ln -sfn bin/luapark $@
+else
+	$(V)printf '#!/bin/sh\nexec %s "$$@"\n' '$(RUN) $(CURDIR)/$(EXE)' >$@
+	$(V)chmod +x $@
+endif
 
 # Running and installing ----------------------------------------------------------------------------------------------
 
 .PHONY: all run test test-c bench lint asan tsan install clean deps help
-.PHONY: install-deps-test install-deps-lint install-deps-bench
+.PHONY: install-deps-test install-deps-lint install-deps-bench install-deps-arm64
 
 # The main job on an embedded default: a load generator against an HTTP server of our own.
 run: all
@@ -134,7 +140,7 @@ deps:
 	@CC='$(CC)' deps/luajit.sh $(LUAJIT_OUT)
 
 # A static pattern: make looks for no implicit rule where a target is phony.
-install-deps-test install-deps-lint install-deps-bench: install-deps-%:
+install-deps-test install-deps-lint install-deps-bench install-deps-arm64: install-deps-%:
 	@deps/install.sh $*
 
 install: all
@@ -146,7 +152,7 @@ install: all
 	$(V)install -m 644 $(wildcard $(LUAJIT_OUT)/share/jit/*.lua) $(DESTDIR)$(PREFIX)/share/luapark/jit
 
 clean:
-	rm -rf $(filter-out $(LUAJIT_OUT) build/go,$(wildcard build/*))
+	rm -rf $(filter-out $(LUAJIT_OUT) $(ARM64_LUAJIT) build/go,$(wildcard build/*))
 
 help:
 	@echo "make            build build/bin/luapark and the module for stock luajit"
@@ -155,6 +161,7 @@ help:
 	@echo "make bench      measure, beside Go, in one interleaved run"
 	@echo "make lint       luacheck, cppcheck, clang-tidy, shellcheck, both compilers"
 	@echo "make asan|tsan  the tests under AddressSanitizer and UBSan, or ThreadSanitizer"
+	@echo "make test-arm64 cross-build for arm64, and run its tests under qemu-user"
 	@echo "make stress     ten minutes of random choices under both (STRESS_SECONDS=600)"
 	@echo "make soak       an hour: endings a thousand times, the corpus ten times, and stress"
 	@echo "make deps       install what is missing and prepare LuaJIT (each of the above does)"
@@ -163,6 +170,7 @@ help:
 	@echo "Variables: CC, OPT, BUILD, SAN=address,undefined|thread, LUAJIT=system, LUAJIT_SRC=dir, V= (say what is run)"
 
 include mk/test.mk
+include mk/arm64.mk
 include mk/lint.mk
 
 -include $(wildcard $(BUILD)/*/*/*.d $(BUILD)/*/*.d)

@@ -56,6 +56,15 @@ fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
+# Packages of another machine: is there a mirror that has them?
+foreign=()
+for arch in $(printf '%s\n' "${missing[@]}" | sed -n 's/.*://p' | sort -u); do
+	if ! { dpkg --print-architecture && dpkg --print-foreign-architectures; } | grep -qx "$arch"; then
+		foreign+=("$arch")
+		$sudo dpkg --add-architecture "$arch"
+	fi
+done
+
 # An update may fail for one archive of several; what counts is whether the packages can be installed.
 echo "installing ${missing[*]}"
 if ! {
@@ -63,6 +72,10 @@ if ! {
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
 } >"$log" 2>&1; then
 	cat "$log" >&2
+	for arch in "${foreign[@]}"; do # as it was, or each later update would look for them
+		echo "deps/install.sh: this system has no packages for $arch (multiarch)" >&2
+		$sudo dpkg --remove-architecture "$arch"
+	done
 	echo "deps/install.sh: cannot install ${missing[*]}" >&2
 	exit 1
 fi

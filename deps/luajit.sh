@@ -10,6 +10,8 @@
 #   LUAJIT_PIN=TEXT     only the pins of deps/luajit.lock whose version contains TEXT; no fallback
 #   LUAJIT_XCFLAGS=...  more flags for the build, e.g. -DLUAJIT_USE_VALGRIND
 #   CC                  the C compiler (gcc)
+#   RUN                 what runs the programs of a CC that is not this machine's (qemu-aarch64); the build is a cross
+#                       build then, and gcc compiles what runs here
 #
 # OUTDIR holds, when this returns 0:
 #   config.mk           make variables: LUAJIT_KIND, _CFLAGS, _LIBS, _CHECKHOOK, _PRIVATE, _PRIVATE_CFLAGS
@@ -25,8 +27,9 @@ set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 out=${1:-$(dirname -- "$here")/build/luajit}
-: "${CC:=gcc}" "${LUAJIT:=}" "${LUAJIT_SRC:=}" "${LUAJIT_PIN:=}" "${LUAJIT_XCFLAGS:=}"
+: "${CC:=gcc}" "${LUAJIT:=}" "${LUAJIT_SRC:=}" "${LUAJIT_PIN:=}" "${LUAJIT_XCFLAGS:=}" "${RUN:=}"
 read -ra cc <<<"$CC" # it may be more than a word: ccache gcc
+read -ra run <<<"$RUN"
 
 # A calling make must not reach LuaJIT's own Makefile: CFLAGS given to ours would replace its own.
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL CFLAGS CPPFLAGS LDFLAGS PREFIX MULTILIB CROSS
@@ -176,10 +179,17 @@ build() {
 	fi
 	[ "$compat" = 0 ] || xcflags+=' -DLUAJIT_ENABLE_LUA52COMPAT'
 	multilib=$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || "${cc[@]}" -print-multiarch 2>/dev/null || true)
+	local tools=(CC="$CC")
+	if [ -n "$RUN" ]; then
+		local machine
+		machine=$("${cc[@]}" -dumpmachine)
+		multilib=$("${cc[@]}" -print-multiarch)
+		tools=(CC="${CC/#"$machine-"/}" CROSS="$machine-" HOST_CC=gcc TARGET_SYS=Linux)
+	fi
 
 	# -fPIC: the archive goes into a PIE. The prefix map lets a debugger find the sources in OUTDIR.
 	quietly make -C "$new/tree/src" -j"$(nproc)" libluajit.a luajit \
-		CC="$CC" BUILDMODE=static CCDEBUG=-g PREFIX=/usr MULTILIB="lib${multilib:+/$multilib}" \
+		"${tools[@]}" BUILDMODE=static CCDEBUG=-g PREFIX=/usr MULTILIB="lib${multilib:+/$multilib}" \
 		XCFLAGS="$xcflags -include $here/../src/base/errno.h -fPIC -ffile-prefix-map=$new/tree/src=$out/src $LUAJIT_XCFLAGS" ||
 		die "cannot build $version"
 
@@ -242,10 +252,11 @@ selftest() {
 		die "cannot compile the self-test against $(cat "$1/version")"
 
 	[ ! -d "$1/share/jit" ] || share=$1/share
+	# C modules of another machine lie elsewhere than ours.
 	SELFTEST_PATH=$(luajit -e 'io.write(package.path)' 2>/dev/null || true) \
-		SELFTEST_CPATH=$(luajit -e 'io.write(package.cpath)' 2>/dev/null || true) \
+		SELFTEST_CPATH=$([ -n "$RUN" ] || luajit -e 'io.write(package.cpath)' 2>/dev/null || true) \
 		SELFTEST_LUA52COMPAT=$(lua52compat) \
-		"$new/selftest" "$here/selftest.lua" ${share:+"$share"} || die "$(cat "$1/version") fails the self-test"
+		"${run[@]}" "$new/selftest" "$here/selftest.lua" ${share:+"$share"} || die "$(cat "$1/version") fails the self-test"
 }
 
 # ---- Main -----------------------------------------------------------------------------------------------

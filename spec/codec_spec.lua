@@ -55,7 +55,7 @@ describe("plain values", function()
     assert.is_nil(copy(nil))
     local nan = copy(0 / 0)
     assert.is_true(nan ~= nan)
-    assert.equal("-inf", tostring(1 / copy(-0.0)))
+    assert.equal("-inf", tostring(1 / copy(-1 / math.huge))) -- not -0.0: for arm64 LuaJIT reads the integer 0 there
     assert.equal("inf", tostring(1 / copy(0)))
   end))
 

@@ -8,8 +8,9 @@
 #   exe       the same specs in the executable, busted being the main goroutine
 #   examples  each file of examples/ prints what its header says
 #   stress    the programs of spec/stress, for a minute (STRESS_SECONDS)
+#   arm64     the tests of the arm64 build that spec/arm64.sh lists, under qemu-user
 #
-# All of them unless told. One line a part, and everything that a failed part said. Ends with "N passed, N failed";
+# All of them unless told, but for arm64. One line a part, and everything that a failed part said. Ends with "N passed, N failed";
 # exit status 1 if anything failed or a part found no test.
 #
 #   BUILD        the build directory (build)
@@ -48,6 +49,10 @@ part_examples() {
 
 part_stress() {
 	watched spec/stress.sh
+}
+
+part_arm64() {
+	watched spec/arm64.sh
 }
 
 # Most specs say in which order goroutines run: that nobody is pre-empted belongs to it. Those on pre-emption, many Ps and

@@ -2,6 +2,7 @@
 #include "asm/fpenv.h"
 
 #include <fenv.h>
+#include <float.h>
 
 #include "sim.h"
 #include "test.h"
@@ -47,6 +48,27 @@ TEST(fpenv_keeps_x87)
 	fpenv_set(changed);
 	__asm__ volatile("fnstcw %0" : "=m"(got));
 	CHECK_EQ(got, down);
+#endif
+}
+
+/* Whether numbers too small to be normal are flushed to zero is no business of fenv.h's. */
+TEST(fpenv_keeps_flush_to_zero)
+{
+#if defined(__x86_64__) || defined(__aarch64__)
+	volatile double least = DBL_MIN;
+	struct fpenv before = fpenv_get(), changed = before;
+#if defined(__x86_64__)
+	changed.sse ^= 1u << 15;
+#else
+	changed.sse ^= 1u << 24;
+#endif
+	CHECK(least / 2 > 0);
+	fpenv_set(changed);
+	CHECK(same(fpenv_get(), changed));
+	CHECK(least / 2 == 0);
+	fpenv_set(before);
+	CHECK(same(fpenv_get(), before));
+	CHECK(least / 2 > 0);
 #endif
 }
 

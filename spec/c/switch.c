@@ -82,6 +82,8 @@ TEST(switch_entry_isaligned)
 }
 
 #if defined(__x86_64__)
+enum { NREGS = 6 };
+
 /* switchregs(from, to, regs): puts regs in rbx rbp r12 r13 r14 r15, switches,
  * and puts there what it found in them on return. */
 __asm__(".text\n"
@@ -117,11 +119,68 @@ __asm__(".text\n"
 	"ret\n"
 	".size switchregs, . - switchregs\n");
 
-void switchregs(void **from, void *to, uint64_t regs[6]);
+#elif defined(__aarch64__)
+enum { NREGS = 19 };
 
-static void pattern(uint64_t regs[6], uint64_t seed)
+/* The same for x19 to x28, x29, and d8 to d15. */
+__asm__(".text\n"
+	".type switchregs, %function\n"
+	"switchregs:\n\t"
+	"sub sp, sp, #176\n\t"
+	"stp x29, x30, [sp]\n\t"
+	"stp x19, x20, [sp, #16]\n\t"
+	"stp x21, x22, [sp, #32]\n\t"
+	"stp x23, x24, [sp, #48]\n\t"
+	"stp x25, x26, [sp, #64]\n\t"
+	"stp x27, x28, [sp, #80]\n\t"
+	"stp d8, d9, [sp, #96]\n\t"
+	"stp d10, d11, [sp, #112]\n\t"
+	"stp d12, d13, [sp, #128]\n\t"
+	"stp d14, d15, [sp, #144]\n\t"
+	"str x2, [sp, #160]\n\t"
+	"ldp x19, x20, [x2]\n\t"
+	"ldp x21, x22, [x2, #16]\n\t"
+	"ldp x23, x24, [x2, #32]\n\t"
+	"ldp x25, x26, [x2, #48]\n\t"
+	"ldp x27, x28, [x2, #64]\n\t"
+	"ldr x29, [x2, #80]\n\t"
+	"ldp d8, d9, [x2, #88]\n\t"
+	"ldp d10, d11, [x2, #104]\n\t"
+	"ldp d12, d13, [x2, #120]\n\t"
+	"ldp d14, d15, [x2, #136]\n\t"
+	"bl lp_switch\n\t"
+	"ldr x2, [sp, #160]\n\t"
+	"stp x19, x20, [x2]\n\t"
+	"stp x21, x22, [x2, #16]\n\t"
+	"stp x23, x24, [x2, #32]\n\t"
+	"stp x25, x26, [x2, #48]\n\t"
+	"stp x27, x28, [x2, #64]\n\t"
+	"str x29, [x2, #80]\n\t"
+	"stp d8, d9, [x2, #88]\n\t"
+	"stp d10, d11, [x2, #104]\n\t"
+	"stp d12, d13, [x2, #120]\n\t"
+	"stp d14, d15, [x2, #136]\n\t"
+	"ldp x29, x30, [sp]\n\t"
+	"ldp x19, x20, [sp, #16]\n\t"
+	"ldp x21, x22, [sp, #32]\n\t"
+	"ldp x23, x24, [sp, #48]\n\t"
+	"ldp x25, x26, [sp, #64]\n\t"
+	"ldp x27, x28, [sp, #80]\n\t"
+	"ldp d8, d9, [sp, #96]\n\t"
+	"ldp d10, d11, [sp, #112]\n\t"
+	"ldp d12, d13, [sp, #128]\n\t"
+	"ldp d14, d15, [sp, #144]\n\t"
+	"add sp, sp, #176\n\t"
+	"ret\n"
+	".size switchregs, . - switchregs\n");
+#endif
+
+#if defined(__x86_64__) || defined(__aarch64__)
+void switchregs(void **from, void *to, uint64_t regs[NREGS]);
+
+static void pattern(uint64_t regs[NREGS], uint64_t seed)
 {
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < NREGS; i++)
 		regs[i] = seed * 0x0101010101010101 + (uint64_t)i;
 }
 
@@ -129,7 +188,7 @@ static void otherregs(void *arg)
 {
 	(void)arg;
 	for (uint64_t n = 0;; n++) {
-		uint64_t regs[6], want[6];
+		uint64_t regs[NREGS], want[NREGS];
 		pattern(regs, 0x80 + n % 64);
 		pattern(want, 0x80 + n % 64);
 		switchregs(&there.sp, here.sp, regs);
@@ -141,7 +200,7 @@ TEST(switch_keeps_registers)
 {
 	newstack(otherregs);
 	for (uint64_t n = 0; n < 1000; n++) {
-		uint64_t regs[6], want[6];
+		uint64_t regs[NREGS], want[NREGS];
 		pattern(regs, n % 64);
 		pattern(want, n % 64);
 		switchregs(&here.sp, there.sp, regs);

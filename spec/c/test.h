@@ -8,6 +8,7 @@
  *
  *   test            runs all
  *   test NAME...    runs those whose name begins with one of the NAMEs
+ *   test -x NAME... runs all others
  *   test -l         lists
  *   test -1 NAME    runs one in this very process, for a debugger */
 #ifndef LUAPARK_SPEC_TEST_H

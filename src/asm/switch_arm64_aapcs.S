@@ -15,7 +15,9 @@
  *    144   d14       152   d15
  *
  * x18 is the platform's and is left alone.  Of v8 to v15 only the low halves
- * are callee-saved.  FPCR is fpenv.h's. */
+ * are callee-saved.  FPCR is fpenv.h's.  We leave by br, not ret, for the reason
+ * that amd64's jmp has.  A br must land on a bti where code is guarded, and none
+ * stands behind our caller's call, so there it is ret. */
 
 	.text
 
@@ -60,12 +62,19 @@ lp_switch:
 	ldp	d14, d15, [sp, #144]
 	add	sp, sp, #160
 	.cfi_def_cfa_offset 0
-	mov	x16, x30		/* br x16 may land on a bti c */
-	br	x16
+	.cfi_restore x29
+	.cfi_restore x30
+#ifdef __ARM_FEATURE_BTI_DEFAULT
+	ret
+#else
+	br	x30
+#endif
 	.cfi_endproc
 	.size	lp_switch, . - lp_switch
 
-/* Where a fresh stack begins: x0 = arg, x19 = entry (see lp_switchframe). */
+/* Where a fresh stack begins: x0 = arg, x19 = entry (see lp_switchframe).
+ * An undefined return address tells unwinders that the stack ends here, and a
+ * frame record of zeros those that follow x29. */
 	.type	stackbottom, %function
 	.p2align 4
 stackbottom:
@@ -80,7 +89,9 @@ stackbottom:
 	.size	stackbottom, . - stackbottom
 
 /* void *lp_switchframe(void *top, void (*entry)(void *))
- *                      x0         x1                    -> x0 */
+ *                      x0         x1                    -> x0
+ * After lp_switch has popped the frame sp is `top`, 16-byte aligned, as sp must
+ * always be here. */
 	.globl	lp_switchframe
 	.hidden	lp_switchframe
 	.type	lp_switchframe, %function
@@ -103,5 +114,14 @@ lp_switchframe:
 	ret
 	.cfi_endproc
 	.size	lp_switchframe, . - lp_switchframe
+
+#ifdef __ARM_FEATURE_BTI_DEFAULT
+/* Code is guarded only if every object of the program says that it is fit for it. */
+	.section .note.gnu.property, "a", %note
+	.p2align 3
+	.word	4, 16, 5		/* sizes of name and contents; NT_GNU_PROPERTY_TYPE_0 */
+	.asciz	"GNU"
+	.word	0xc0000000, 4, 1, 0	/* GNU_PROPERTY_AARCH64_FEATURE_1_AND: BTI */
+#endif
 
 	.section .note.GNU-stack, "", %progbits
