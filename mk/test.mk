@@ -37,7 +37,7 @@ stress:
 
 ## soak: what is a matter of moments, a thousand times each: endings, stops, the corpus on many Ps; and `stress`
 soak: all install-deps-test
-	@LUAPARK_SOAK=10 TIMEOUT=7200 BUSTED_ARGS='spec/ending_spec.lua spec/stopping_spec.lua spec/parallel_spec.lua' spec/run.sh exe
+	@LUAPARK_SOAK=20 TIMEOUT=7200 BUSTED_ARGS='spec/ending_spec.lua spec/stopping_spec.lua spec/parallel_spec.lua' spec/run.sh exe
 	@$(MAKE) --no-print-directory stress
 
 # The tests themselves are not for the link-time optimizer: they hold assembly, and wrap functions by name.

@@ -13,7 +13,7 @@ local SOAK = tonumber(os.getenv "LUAPARK_SOAK") or 1
 endings.SECONDS = 20 -- that a program may take; it needs some hundredths
 
 local sanitized = (os.getenv "LUAPARK_BUILD" or "build") ~= "build"
-local TIMES = (sanitized and 5 or 100) * SOAK
+local TIMES = (sanitized and 5 or 50) * SOAK
 
 -- What the programs share.
 local HEAD = [[
@@ -47,12 +47,12 @@ local function hogs(n, fn)
 end
 ]]
 
--- Runs the program `times` times (100 unless told) with 4 Ps; check(out, err, status) must pass each time.
-function endings.ends(text, check, times, environment)
+-- Runs the program TIMES times, or so many per cent of that, with 4 Ps; check(out, err, status) must pass each time.
+function endings.ends(text, check, percent, environment)
   helper.withfile(HEAD .. text, function(name)
     local command = ("env -u LUA_INIT -u LUAPARK_PREEMPT LUAPARK_MAXPROCS=4 %s timeout %d %s %s; exit $?"):format(
       environment or "", endings.SECONDS, quote(helper.exe), name)
-    for i = 1, times and math.ceil(times * TIMES / 100) or TIMES do
+    for i = 1, math.ceil((percent or 100) * TIMES / 100) do
       local out, err, status = sh(command)
       assert.is_true(status ~= 124, ("hangs, in run %d: %s%s"):format(i, out, err))
       check(out, err, status)

@@ -461,3 +461,41 @@ OVERPROCS(procs_sleepers)
 	check_over();
 	sim_term();
 }
+
+/* Goroutines that have not begun go to idle Ps before those that compute are pre-empted in
+ * their favour, for then they have a home; also when others of the kind have just gone by. */
+static atomic_u32 nelsewhere;
+
+static enum gout computesat(G *gp, void *ud)
+{
+	int64_t end = nanotime() + 15000000; /* more than a time slice */
+	(void)ud;
+	fetch_add_relaxed(&nelsewhere, gp->p != &p0);
+	while (nanotime() < end)
+		sim_poll(gp);
+	fetch_add_seqcst(&nstarted, 1);
+	return GOUT_EXIT;
+}
+
+static enum gout batches(G *gp, void *ud)
+{
+	(void)ud;
+	for (int i = 0; i < 4; i++) {
+		store_relaxed(&nstarted, 0);
+		store_relaxed(&nelsewhere, 0);
+		for (int k = 0; k < 8; k++)
+			sim_goany(computesat, NULL);
+		while (load_relaxed(&nstarted) < 8)
+			sim_sleep(gp, 1000000);
+		CHECK(nelsewhere >= 2);
+	}
+	return GOUT_EXIT;
+}
+
+TEST(procs_fresh_ones_move_before_their_turn)
+{
+	sim_initprocs(2);
+	CHECK(sim_run(batches, NULL) == NULL);
+	check_over();
+	sim_term();
+}

@@ -236,8 +236,10 @@ bool sim_poll(G *gp)
 	if (!load_relaxed(&interrupted[pp->id]))
 		return false;
 	store_relaxed(&interrupted[pp->id], false);
-	if (schedinterrupted(pp))
-		sim_gosched(gp);
+	if (schedinterrupted(pp)) {
+		CHECK(cstack_spare(&pp->stacks));
+		gopreempt_stk(gp);
+	}
 	return true;
 }
 

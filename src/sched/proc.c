@@ -308,6 +308,7 @@ static G *left(P *pp, G *gp, enum gout why)
 		checkclock(pp); /* who waits for that has waited long enough */
 		if (hasincoming(pp))
 			inboxrun(pp);
+		servethieves(pp, pp->runq.tail, false); /* once they have begun they stay here */
 		casgstatus(gp, Gpreempted, Grunnable);
 		runqput(pp, gp, false);
 		return NULL;

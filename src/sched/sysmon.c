@@ -98,6 +98,8 @@ static bool askwork(P *pp, struct seen *s, int64_t now, bool ran)
 		s->wait = fruit ? SOON : s->wait * 2 > LATE ? LATE : s->wait * 2;
 	s->asks = false;
 	s->npacked = npacked;
+	if (!ringwaits(pp)) /* what comes next may be of another kind */
+		s->wait = SOON;
 	if (!ran || !sched.steal || !ringwaits(pp) || load_relaxed(&sched.npidle) == 0 || now - s->packed < s->wait)
 		return fruit;
 	s->asks = true;
