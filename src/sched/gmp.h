@@ -207,7 +207,7 @@ struct P {
 	P *link;		 /* idle list.  Under sched.lock */
 
 	/* What others read or write, on cache lines of their own. */
-	_Alignas(64) atomic_u32 inbox; /* started Gs of this P that others readied, last first; slot */
+	_Alignas(64) atomic_u32 inbox; /* started Gs of this P that others bring, last first; slot */
 	atomic_ptr(struct mail) post;
 	atomic_u32 gback; /* slots of its range whose Gs died on other Ps */
 	atomic_u8 status;    /* enum pstatus; written under sched.lock */

@@ -97,8 +97,8 @@ bool stealq_isempty(const P *pp);
 G *globrunqget(P *pp);
 void globrunqput(G *gp);
 
-/* gp, started, whose wait somebody on another P has decided, is given to its home.
- * Any M. */
+/* gp, started, whose wait somebody on another P has decided, or which comes from a system
+ * call without its P, is given to its home.  Any M. */
 void inboxput(G *gp);
 /* Readies all of pp's inbox, first come first, and does what the post wants.  Whether
  * there was any.  On g0; owner P only. */

@@ -171,7 +171,10 @@ bool inboxrun(P *pp)
 		G *gp = &sched.gs[first];
 		first = gp->schedlink;
 		gp->schedlink = 0;
-		goreadylast(gp, gp->wake);
+		if (readgstatus(gp) == Gwaiting)
+			goreadylast(gp, gp->wake);
+		else /* back from a system call */
+			runqput(pp, gp, false);
 	}
 	return true;
 }

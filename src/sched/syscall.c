@@ -68,8 +68,7 @@ G *exitsyscall0(M *mp, G *gp)
 		cond_broadcast(&sched.world);
 	}
 	unlock(&sched.lock);
-	casgstatus(gp, Gsyscall, Gwaiting);
-	store_relaxed(&gp->reason, WR_NONE);
+	casgstatus(gp, Gsyscall, Grunnable);
 	gp->wake = 0;
 	inboxput(gp);
 	lock(&sched.lock);
