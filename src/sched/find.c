@@ -257,7 +257,7 @@ static enum idled goidle(M *mp, P *pp, int64_t next)
 }
 
 /* The next G to run; blocks while there is none.  NULL when the run is over, the M must
- * end, or pp is drained.
+ * end, pp is drained, or m0 shall have it.
  *
  * The order: is the world stopping?  Timers and network, if their time has come.  What
  * other Ps sent.  Our queue; what we packed; the global queue.  Timers and network in

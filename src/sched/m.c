@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* m.c - Ms: threads, made when a P needs one and kept for the next.
  *
- * An M other than m0 runs one P after another: until the P is drained (gomaxprocs
- * shrank); then it waits on its note for another P, or its end. */
+ * An M runs a P until that is drained (gomaxprocs shrank), or is another M's (a system
+ * call, a locked G); then it waits on its note for another P, or its end.  m0 waits for
+ * p0 only. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>

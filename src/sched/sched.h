@@ -247,7 +247,7 @@ bool scheddebug(const char *word);
 int64_t checkclock(P *pp);
 
 /* The next G to run; blocks while there is none.  NULL when the run is over, the M must
- * end, or pp is drained.  On g0. */
+ * end, pp is drained, or m0 shall have it.  On g0. */
 G *findrunnable(M *mp, P *pp);
 /* Whether there is a packed G that an idle P could take.  Any M. */
 bool anystealable(void);
