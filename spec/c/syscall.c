@@ -366,6 +366,29 @@ TEST(locked_stay_on_their_thread_stress)
 	locks(4);
 }
 
+/* m0 wants p0 back at the moment in which a locked G gets it. */
+static enum gout m0comesback(G *gp, void *ud)
+{
+	for (int i = 0; i < 4; i++)
+		sim_go(locked, ud);
+	uint32_t rand = 7;
+	while (load_relaxed(&ndone) < 4)
+		blockfor(gp, randnext(&rand) % 300000);
+	return GOUT_EXIT;
+}
+
+TEST(locked_while_m0_blocks)
+{
+	sim_initprocs(1);
+	for (int i = 0; i < 10; i++) {
+		store_relaxed(&ndone, 0);
+		CHECK(sim_run(m0comesback, (void *)100) == NULL);
+		CHECK_EQ(ndone, 4);
+		CHECK_EQ(gcount(), 0);
+	}
+	sim_term();
+}
+
 /* Its end takes the thread along. */
 static enum gout endslocked(G *gp, void *ud)
 {

@@ -384,7 +384,7 @@ void schedule(M *mp, P *pp)
 	store_relaxed(&pp->handspin, false);
 	gp = pp->first;
 	pp->first = NULL;
-	if (gp && load_relaxed(&sched.stopping) != 0) {
+	if (gp && (load_relaxed(&sched.stopping) != 0 || m0wants(mp, pp))) { /* not now */
 		runqput(pp, gp, true);
 		gp = NULL;
 	}
