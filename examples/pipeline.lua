@@ -75,4 +75,5 @@ for _ in some do
 end
 all:wait()
 print(("stopped early: %d results"):format(seen))
+repeat gosched() until lp.numgoroutine() == 1 -- who said done last may have some steps to go, on another P
 print(lp.numgoroutine() .. " goroutine left")
