@@ -10,13 +10,7 @@ local ffi = require "ffi"
 local copy, pack, unpack = core.copy, core.pack, core.unpack
 
 -- busted gives each block an environment of its own, and functions inherit it. Here they have the usual one.
-local assert = assert
-local function plain(block)
-  return function(name, body)
-    return block(name, function() return body() end)
-  end
-end
-local describe, it = plain(describe), plain(it)
+local assert, describe, it = assert, helper.plain(describe), helper.plain(it)
 setfenv(1, getfenv(0))
 
 local function same(v)

@@ -101,6 +101,13 @@ function helper.collect()
   collectgarbage()
 end
 
+-- describe or it, for bodies that keep the environment they were made in.
+function helper.plain(block)
+  return function(name, body)
+    return block(name, function() return body() end)
+  end
+end
+
 -- Processes ----------------------------------------------------------------------------------------------------------
 
 local function quote(s)

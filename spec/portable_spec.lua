@@ -9,13 +9,7 @@ local core = require "luapark.core"
 local portable = lp.portable
 
 -- busted gives each block an environment of its own, and functions inherit it. Here they have the usual one.
-local assert = assert
-local function plain(block)
-  return function(name, body)
-    return block(name, function() return body() end)
-  end
-end
-local describe, it = plain(describe), plain(it)
+local assert, describe, it = assert, helper.plain(describe), helper.plain(it)
 setfenv(1, getfenv(0))
 
 local function yes(fn)

@@ -104,6 +104,8 @@ static void runp(M *mp, P *pp)
 	if (!mp->p)
 		return;
 	lock(&sched.lock);
+	if (pp == &p0 && !pp->heir) /* it is never drained: the run ends, or m0 wants it, and waits for it */
+		pp->heir = &m0;
 	bool given = handover(mp, pp);
 	unlock(&sched.lock);
 	if (given)
