@@ -11,6 +11,7 @@
 local core = require "luapark.core"
 local rt = require "luapark.rt"
 local net = require "luapark.net"
+local limit = require "luapark.limit"
 
 local sys, parser = core.net, core.http
 local now = rt.now
@@ -78,7 +79,7 @@ local function requesthead(method, host, path, headers, body)
 end
 
 -- Writes the pieces that next() gives, as chunks. An error of next is raised again, the connection closed.
-local function writechunks(conn, next, deadline)
+local function writechunks(conn, next, deadline, ctx)
   while true do
     local ok, piece = pcall(next)
     if ok and piece ~= nil and type(piece) ~= "string" then
@@ -94,9 +95,9 @@ local function writechunks(conn, next, deadline)
     end
     sys.settimeout(conn[FD], left)
     if piece == nil then
-      return conn:write("0\r\n\r\n")
+      return net.writing(conn, "0\r\n\r\n", ctx)
     elseif piece ~= "" then
-      local written, message, code = conn:write(("%x\r\n"):format(#piece), piece, "\r\n")
+      local written, message, code = net.writing(conn, ("%x\r\n"):format(#piece) .. piece .. "\r\n", ctx)
       if not written then
         return nil, message, code
       end
@@ -105,7 +106,7 @@ local function writechunks(conn, next, deadline)
 end
 
 -- Reads one response: the parser holds it. -> true | nil, message, code
-local function readresponse(conn, ps, deadline)
+local function readresponse(conn, ps, deadline, ctx)
   local fd = conn[FD]
   while true do
     local ok, code, why = parser.parse(ps, fd)
@@ -115,38 +116,38 @@ local function readresponse(conn, ps, deadline)
       return nil, why, "EPROTO"
     end
     if code == sys.EAGAIN then
-      code = net.await(fd, false, deadline)
+      code = net.await(fd, false, deadline, ctx)
     end
     if code then
-      return net.fail(code)
+      return net.fail(code, ctx)
     end
   end
 end
 
 -- One exchange on a connection. -> response, may be used again | nil, message, code, whether it may be tried anew
-local function exchange(slot, head, body, nobody, deadline)
+local function exchange(slot, head, body, nobody, deadline, ctx)
   local conn, ps = slot.conn, slot.parser
   sys.settimeout(conn[FD], deadline and max(deadline - now(), 0))
   parser.expect(ps, nobody)
   local ok, message, code
   if type(body) == "function" then
-    ok, message, code = conn:write(head)
+    ok, message, code = net.writing(conn, head, ctx)
     if ok then
-      ok, message, code = writechunks(conn, body, deadline)
+      ok, message, code = writechunks(conn, body, deadline, ctx)
     end
   else
-    ok, message, code = conn:write(body and head .. body or head)
+    ok, message, code = net.writing(conn, body and head .. body or head, ctx)
   end
   if not ok and code ~= "EPIPE" and code ~= "ECONNRESET" then
     return nil, message, code
   end
   -- A server may answer and close before it has read all: look for its answer first.
-  local read, rmessage, rcode = readresponse(conn, ps, deadline)
+  local read, rmessage, rcode = readresponse(conn, ps, deadline, ctx)
   if not read then
     if ok then
       message, code = rmessage, rcode
     end
-    return nil, message, code, not parser.started(ps) and rcode ~= "ETIMEDOUT"
+    return nil, message, code, not parser.started(ps) and rcode ~= "ETIMEDOUT" and not (ctx and limit.ended(ctx))
   end
   local status, reason, headers, text, keep = parser.message(ps)
   return { status = status, reason = reason, headers = headers, body = text }, ok and keep
@@ -197,7 +198,7 @@ end
 
 local idempotent = { GET = true, HEAD = true, PUT = true, DELETE = true, OPTIONS = true, TRACE = true }
 
-local function request(self, method, url, headers, body, timeout)
+local function request(self, method, url, headers, body, timeout, ctx)
   local address, host, path = parseurl(url)
   if not address then
     return nil, host, path
@@ -208,13 +209,13 @@ local function request(self, method, url, headers, body, timeout)
     local slot = takeidle(self, address)
     local reused = slot ~= nil
     if not slot then
-      local conn, message, code = net.dial("tcp", address, { timeout = deadline and deadline - now() })
+      local conn, message, code = net.dial("tcp", address, { timeout = deadline and deadline - now(), ctx = ctx })
       if not conn then
         return nil, message, code
       end
       slot = { conn = conn, parser = parser.newparser() }
     end
-    local res, message, code, again = exchange(slot, head, body, method == "HEAD", deadline)
+    local res, message, code, again = exchange(slot, head, body, method == "HEAD", deadline, ctx)
     if res then
       if message then
         putidle(self, address, slot)
@@ -268,6 +269,9 @@ local function checkoptions(options, n, fname)
     badarg(n, fname, "table of options expected", type(options), 4)
   end
   checktimeout(options.timeout, n, fname, 5)
+  if options.ctx ~= nil and not limit.iscontext(options.ctx) then
+    badarg(n, fname, "ctx: context expected", type(options.ctx), 4)
+  end
   local headers = options.headers
   if headers ~= nil and type(headers) ~= "table" then
     badarg(n, fname, "headers: table expected", type(headers), 4)
@@ -284,7 +288,8 @@ local function checkoptions(options, n, fname)
   return options
 end
 
--- request{ url =, method = "GET", headers = {}, body = string or iterator, timeout = seconds } -> response
+-- request{ url =, method = "GET", headers = {}, body = string or iterator, timeout = seconds, ctx = context }
+-- -> response
 function Client:request(options)
   check(self, "request")
   if type(options) ~= "table" then
@@ -298,27 +303,27 @@ function Client:request(options)
     error("bad argument #1 to 'request' (method in upper-case letters expected, got " .. tostring(method) .. ")", 2)
   end
   local res, message, code = request(self, method, options.url, options.headers, options.body,
-    options.timeout or self.timeout)
+    options.timeout or self.timeout, options.ctx)
   return res, message, code
 end
 
--- get(url [, { headers =, timeout = }]) -> response
+-- get(url [, { headers =, timeout =, ctx = }]) -> response
 function Client:get(url, options)
   check(self, "get")
   checkurl(url, 1, "get")
   options = checkoptions(options, 2, "get")
-  local res, message, code = request(self, "GET", url, options.headers, nil, options.timeout or self.timeout)
+  local res, message, code = request(self, "GET", url, options.headers, nil, options.timeout or self.timeout, options.ctx)
   return res, message, code
 end
 
--- post(url, body [, { headers =, timeout = }]) -> response. The body: a string, or a function that gives a piece at each
--- call and nil at the end, sent as chunks.
+-- post(url, body [, { headers =, timeout =, ctx = }]) -> response. The body: a string, or a function that gives a piece at
+-- each call and nil at the end, sent as chunks.
 function Client:post(url, body, options)
   check(self, "post")
   checkurl(url, 1, "post")
   checkbody(body, 2, "post")
   options = checkoptions(options, 3, "post")
-  local res, message, code = request(self, "POST", url, options.headers, body, options.timeout or self.timeout)
+  local res, message, code = request(self, "POST", url, options.headers, body, options.timeout or self.timeout, options.ctx)
   return res, message, code
 end
 

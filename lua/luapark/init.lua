@@ -11,6 +11,8 @@ local rt = require "luapark.rt"
 local channel = require "luapark.chan"
 local sync = require "luapark.sync"
 local time = require "luapark.time"
+local due = require "luapark.due"
+local context = require "luapark.context"
 
 local luapark = {
   _VERSION = "0.1.0",
@@ -39,9 +41,14 @@ local luapark = {
   select = require "luapark.select",
 
   -- time
-  sleep = core.sleep,
+  sleep = time.sleep,
   now = time.now,
-  after = time.after,
+  after = due.after,
+  timer = due.timer,
+  ticker = due.ticker,
+  afterfunc = time.afterfunc,
+
+  context = context,
 
   -- sync
   waitgroup = sync.waitgroup,

@@ -9,11 +9,13 @@
 --
 -- A connection or listener is a handle of a C object (src/park/netfd.h). It may go to goroutines on other Ps, which may use
 -- it at the same time: one waits for reading (or in accept), one for writing, and others are told EBUSY. close, by
--- whomever, ends the waits of all. The time-out is the connection's, as in Go: whoever sets it sets it for all.
+-- whomever, ends the waits of all. The time-out is the connection's, as in Go: whoever sets it sets it for all. A call that
+-- waits may be given a limit of its own, as its last argument: seconds or a context.
 
 local core = require "luapark.core"
 local rt = require "luapark.rt"
 local share = require "luapark.share"
+local limit = require "luapark.limit"
 
 local sys = core.net
 local view, now = rt.view, rt.now
@@ -21,15 +23,20 @@ local getmetatable, setmetatable, type, error, tostring, tonumber = getmetatable
   tonumber
 local concat, select, ipairs = table.concat, select, ipairs
 
+local ended, enlist, delist, less, iscontext = limit.ended, limit.enlist, limit.delist, limit.less, limit.iscontext
+
 local AGAIN, READY, CLOSED = sys.EAGAIN, sys.READY, sys.CLOSED
+local ENDED = 1 -- among the codes, which are negative: the call's context has ended
 
 local FD = 2 -- of a handle: its socket, a reference (share.lua)
 
 local net = {}
 
 -- What a failed call returns: nil, message, code.
-local function fail(code)
-  if code == sys.EOF then
+local function fail(code, ctx)
+  if code == ENDED then
+    return nil, ended(ctx)
+  elseif code == sys.EOF then
     return nil, "closed", "EOF"
   elseif code == sys.EBADF then
     return nil, "closed", "EBADF" -- by this side
@@ -51,11 +58,34 @@ local function typename(v)
   return v == nil and "no value" or type(v)
 end
 
--- Parks until fd is ready: nothing, or the code of what went wrong. deadline: on now()'s clock, or nil or false.
-local function await(fd, forwriting, deadline)
+-- The same with a context.
+local function awaitctx(fd, forwriting, seconds, ctx)
+  local d, left = enlist(ctx)
+  if d == false then
+    return ENDED
+  end
+  local _, code, why = sys.wait(fd, forwriting, less(seconds, left), d)
+  local wake = view.wake
+  if d then
+    delist(ctx, d, not code)
+  end
+  if why then
+    error(why, 0)
+  elseif code then
+    return code
+  elseif wake ~= READY then
+    return wake == CLOSED and sys.EBADF or ended(ctx) and ENDED or sys.ETIMEDOUT
+  end
+end
+
+-- Parks until fd is ready: nothing, or the code of what went wrong. deadline: on now()'s clock, or nil or false; ctx: a
+-- context or nil.
+local function await(fd, forwriting, deadline, ctx)
   local seconds = deadline and deadline - now() or nil
   if seconds and seconds <= 0 then
     return sys.ETIMEDOUT
+  elseif ctx then
+    return awaitctx(fd, forwriting, seconds, ctx)
   end
   local _, code, why = sys.wait(fd, forwriting, seconds)
   if why then
@@ -75,9 +105,10 @@ local function deadlineof(timeout)
   return timeout and now() + timeout
 end
 
--- The same of one on fd, which has found at its first try that it must wait; false: at no time.
-local function fddeadline(fd)
-  return deadlineof(sys.timeout(fd)) or false
+-- The same of one on fd, which has found at its first try that it must wait; seconds: its own limit, if any. false: at no
+-- time.
+local function fddeadline(fd, seconds)
+  return deadlineof(seconds or sys.timeout(fd)) or false
 end
 
 local function checktimeout(s, fname)
@@ -104,8 +135,11 @@ local function newconn(fd)
 end
 
 -- Tries op(fd, arg) until it succeeds or fails for good.
-local function reading(self, op, arg)
+local function reading(self, op, arg, seconds, ctx)
   local fd, deadline = self[FD], nil
+  if ctx and ended(ctx) then
+    return fail(ENDED, ctx)
+  end
   while true do
     local s, code = op(fd, arg)
     if s then
@@ -113,12 +147,12 @@ local function reading(self, op, arg)
     end
     if code == AGAIN then
       if deadline == nil then
-        deadline = fddeadline(fd)
+        deadline = fddeadline(fd, seconds)
       end
-      code = await(fd, false, deadline)
+      code = await(fd, false, deadline, ctx)
     end
     if code then
-      return fail(code)
+      return fail(code, ctx)
     end
   end
 end
@@ -131,30 +165,38 @@ end
 -- read() or read("*l"): a line without its end (\n or \r\n); read("*L"): with it; read(n): n bytes, fewer only at the
 -- end; read("*a"): all until the end, "" if there is nothing. nil, "closed", "EOF" at the end of the input. What a
 -- timeout leaves unread is still there for the next read. Parks.
-function Conn:read(what)
+function Conn:read(what, lim)
   check(self, Conn, "read")
+  local seconds, ctx
+  if lim ~= nil then
+    seconds, ctx = limit.check(lim, 2, "read", 2)
+  end
   if what == nil or what == "*l" or what == "l" then
-    return reading(self, sys.readline, false)
+    return reading(self, sys.readline, false, seconds, ctx)
   elseif type(what) == "number" then
     if not (what >= 0 and what < 2 ^ 53 and what % 1 == 0) then
       formaterror(what)
     end
-    return reading(self, sys.readn, what)
+    return reading(self, sys.readn, what, seconds, ctx)
   elseif what == "*a" or what == "a" then
-    return reading(self, sys.readall)
+    return reading(self, sys.readall, nil, seconds, ctx)
   elseif what == "*L" or what == "L" then
-    return reading(self, sys.readline, true)
+    return reading(self, sys.readline, true, seconds, ctx)
   end
   formaterror(what)
 end
 
 -- At least one byte, at most max (64 KiB by default): whatever is there first. Parks.
-function Conn:readany(max)
+function Conn:readany(max, lim)
   check(self, Conn, "readany")
+  local seconds, ctx
+  if lim ~= nil then
+    seconds, ctx = limit.check(lim, 2, "readany", 2)
+  end
   if max ~= nil and not (type(max) == "number" and max >= 1 and max < 2 ^ 53) then
     badarg(1, "readany", "positive number of bytes expected", type(max) == "number" and tostring(max) or typename(max))
   end
-  return reading(self, sys.readany, max or 65536)
+  return reading(self, sys.readany, max or 65536, seconds, ctx)
 end
 
 -- for line in conn:lines() do ... end
@@ -169,19 +211,27 @@ function Conn:lines()
   end
 end
 
--- Writes all of its arguments (strings and numbers). -> how many bytes | nil, message, code, how many were written
--- before. Parks.
-function Conn:write(...)
-  check(self, Conn, "write")
-  local s = ...
-  if select("#", ...) ~= 1 or type(s) ~= "string" then
-    for i = 1, select("#", ...) do
-      local v = select(i, ...)
-      if type(v) ~= "string" and type(v) ~= "number" then
-        badarg(i, "write", "string expected", type(v))
-      end
+-- What write was given, as one string; and its context, the last argument, or nil.
+local function towrite(...)
+  local n, ctx = select("#", ...), nil
+  if n > 1 and iscontext((select(n, ...))) then
+    ctx = select(n, ...)
+    n = n - 1
+  end
+  for i = 1, n do
+    local v = select(i, ...)
+    if type(v) ~= "string" and type(v) ~= "number" then
+      badarg(i, "write", "string expected", type(v), 1)
     end
-    s = concat({ ... })
+  end
+  return concat({ ... }, "", 1, n), ctx
+end
+
+-- Writes s.
+local function writing(self, s, ctx)
+  if ctx and ended(ctx) then
+    local _, message, name = fail(ENDED, ctx)
+    return nil, message, name, 0
   end
   local fd, deadline = self[FD], nil
   local len, from = #s, 1
@@ -196,13 +246,26 @@ function Conn:write(...)
       if deadline == nil then
         deadline = fddeadline(fd)
       end
-      code = await(fd, true, deadline)
+      code = await(fd, true, deadline, ctx)
     end
     if code then
-      local _, message, name = fail(code)
+      local _, message, name = fail(code, ctx)
       return nil, message, name, from - 1
     end
   end
+end
+
+net.writing = writing
+
+-- Writes all of its arguments (strings and numbers; the last may be a context). -> how many bytes | nil, message, code, how
+-- many were written before. Parks.
+function Conn:write(...)
+  check(self, Conn, "write")
+  local s = ...
+  if select("#", ...) == 1 and type(s) == "string" then
+    return writing(self, s)
+  end
+  return writing(self, towrite(...))
 end
 
 -- LuaSocket's names.
@@ -271,9 +334,16 @@ Listener.__index = Listener
 
 -- The next connection. Parks. After close: nil, "closed". One goroutine waits in it; to spread connections over Ps, have a
 -- listener for each (reuseport), or hand out what one has accepted.
-function Listener:accept()
+function Listener:accept(lim)
   check(self, Listener, "accept")
   local fd, deadline = self[FD], nil
+  local seconds, ctx
+  if lim ~= nil then
+    seconds, ctx = limit.check(lim, 1, "accept", 2)
+    if ctx and ended(ctx) then
+      return fail(ENDED, ctx)
+    end
+  end
   while true do
     local conn, code = sys.accept(fd)
     if conn then
@@ -281,12 +351,12 @@ function Listener:accept()
     end
     if code == AGAIN then
       if deadline == nil then
-        deadline = fddeadline(fd)
+        deadline = fddeadline(fd, seconds)
       end
-      code = await(fd, false, deadline)
+      code = await(fd, false, deadline, ctx)
     end
     if code then
-      return fail(code)
+      return fail(code, ctx)
     end
   end
 end
@@ -331,7 +401,7 @@ end
 local families = { tcp = 0, tcp4 = sys.INET, tcp6 = sys.INET6 }
 
 -- The addresses of "host:port": a list | nil, message, code. May park.
-local function resolve(network, s, passive, deadline)
+local function resolve(network, s, passive, deadline, ctx)
   local host, port = split(s)
   local family = families[network]
   if host == "" then
@@ -345,7 +415,17 @@ local function resolve(network, s, passive, deadline)
     return { numeric }
   end
   local lk = sys.newlookup()
-  local _, code, why = sys.lookup(lk, host, port, passive, family, deadline and deadline - now())
+  local d, left
+  if ctx then
+    d, left = enlist(ctx)
+    if d == false then
+      return fail(ENDED, ctx)
+    end
+  end
+  local _, code, why = sys.lookup(lk, host, port, passive, family, less(deadline and deadline - now(), left), d)
+  if d then
+    delist(ctx, d, not code)
+  end
   if why then
     error(why, 0)
   end
@@ -355,7 +435,7 @@ local function resolve(network, s, passive, deadline)
   end
   sys.forget(lk)
   if not list then
-    return fail(code)
+    return fail(code == sys.ETIMEDOUT and ctx and ended(ctx) and ENDED or code, ctx)
   end
   return list
 end
@@ -384,24 +464,27 @@ local function checkarguments(fname, network, address_, options)
       badarg(3, fname, name .. ": number expected", type(v) == "number" and tostring(v) or type(v), 1)
     end
   end
+  if options and options.ctx ~= nil and not iscontext(options.ctx) then
+    badarg(3, fname, "ctx: context expected", type(options.ctx), 1)
+  end
   return options or {}
 end
 
-local function addresses(network, s, passive, deadline)
+local function addresses(network, s, passive, deadline, ctx)
   if network == "unix" then
     return { sys.unixaddr(s) }
   end
-  return resolve(network, s, passive, deadline)
+  return resolve(network, s, passive, deadline, ctx)
 end
 
 -- Connects to one address: fd | nil, code
-local function connect(address_, deadline)
+local function connect(address_, deadline, ctx)
   local fd, pending = sys.connect(address_)
   if not fd then
     return nil, pending
   end
   while pending do
-    local code = await(fd, true, deadline)
+    local code = await(fd, true, deadline, ctx)
     if not code then
       pending, code = sys.connected(fd)
       if pending then
@@ -417,24 +500,29 @@ local function connect(address_, deadline)
   return fd
 end
 
--- dial(network, address [, { timeout = seconds }]) -> connection | nil, message, code. Parks. Tries a name's addresses in
--- turn; the timeout is for all of it.
+-- dial(network, address [, { timeout = seconds, ctx = context }]) -> connection | nil, message, code. Parks. Tries a name's
+-- addresses in turn; the timeout is for all of it.
 function net.dial(network, address_, options)
   options = checkarguments("dial", network, address_, options)
-  local deadline = deadlineof(options.timeout)
-  local list, message, name = addresses(network, address_, false, deadline)
+  local deadline, ctx = deadlineof(options.timeout), options.ctx
+  if ctx and ended(ctx) then
+    return fail(ENDED, ctx)
+  end
+  local list, message, name = addresses(network, address_, false, deadline, ctx)
   if not list then
     return nil, message, name
   end
   local code
   for i = 1, #list do
     local fd
-    fd, code = connect(list[i], deadline)
+    fd, code = connect(list[i], deadline, ctx)
     if fd then
       return newconn(fd)
+    elseif code == ENDED then
+      break
     end
   end
-  return fail(code)
+  return fail(code, ctx)
 end
 
 -- listen(network, address [, { backlog = n, reuseport = true }]) -> listener | nil, message, code. Port 0 lets the system

@@ -39,7 +39,7 @@ return {
   -- ready(slot, wake): the waiting G runs next, and its park returns wake
   ready = fn("ready", "void (*)(int32_t, int32_t)"),
   sudogrefill = fn("sudogrefill", "bool (*)(struct luapark_view *)"),
-  now = fn("now", "double (*)(void)"),
+  now = fn("now", "double (*)(void)"), -- seconds
 
   -- Shared objects. Results of send and recv: BLOCK, DONE, CLOSED.
   decide = fn("decide", "bool (*)(int32_t)"),
@@ -55,6 +55,10 @@ return {
   chan_len = fn("chan_len", "int32_t (*)(void *)"),
   chan_cap = fn("chan_cap", "int32_t (*)(void *)"),
   chan_isclosed = fn("chan_isclosed", "bool (*)(void *)"),
+  chan_settimer = fn("chan_settimer", "bool (*)(void *, double, double)"),
+  chan_when = fn("chan_when", "double (*)(void *)"),
+  chan_period = fn("chan_period", "double (*)(void *)"),
+  ctx_err = fn("ctx_err", "int32_t (*)(void *)"),
   waitgroup_add = fn("waitgroup_add", "bool (*)(void *, double)"),
   waitgroup_wait = fn("waitgroup_wait", "bool (*)(void *, int32_t)"),
   waitgroup_leave = fn("waitgroup_leave", "void (*)(void *, int32_t)"),

@@ -10,6 +10,9 @@
 -- Cases may be shared channels, whose lines are C's and whose waits are decided by compare-and-swap (waitq's SHARED): Go's
 -- selectDone. What looked ready there may be gone when it is tried; then all is looked at again. And our sudogs are put
 -- into the shared lines by one call (chan_select), which holds all their locks: it does a case that has become ready.
+--
+-- Cases may be channels that become ready at a time (due.lua): then the goroutine parks until the first of these times at
+-- most, and looks again.
 
 local ffi = require "ffi"
 local core = require "luapark.core"
@@ -17,6 +20,8 @@ local rt = require "luapark.rt"
 local waitq = require "luapark.waitq"
 local channel = require "luapark.chan"
 local share = require "luapark.share"
+local due = require "luapark.due"
+local context = require "luapark.context"
 local carry = require("luapark.carry").carry
 
 local index, own, done, prev, vals = rt.sudogs.index, rt.sudogs.own, rt.sudogs.done, rt.sudogs.prev, rt.vals
@@ -24,9 +29,13 @@ local elem, base, take, free, enqueue, leave = waitq.elem, rt.base, waitq.take, 
 local chansend, chanrecv, chanleave, chanready, chanselect = rt.chan_send, rt.chan_recv, rt.chan_leave,
   rt.chan_ready, rt.chan_select
 local valfree = rt.valfree
+local ishome, isshared, istimer, look, isdue, secondsto = due.homes, due.shareds, due.timers, due.look, due.isready,
+  due.secondsto
+local WHEN, NEVER = due.WHEN, due.NEVER
 local Chan, Shared, put, get, HCHAN = channel.Chan, channel.Shared, channel.put, channel.get, channel.HCHAN
 local SIZE, N, RQ, SQ, SHUT = channel.SIZE, channel.N, channel.RQ, channel.SQ, channel.SHUT
-local park, view = waitq.park, rt.view
+local park, view, now = waitq.park, rt.view, rt.now
+isshared[Shared] = true
 local DONE, CLOSED, SHARED, VAL = share.DONE, share.CLOSED, waitq.SHARED, waitq.VAL
 local SELECT, NOCASES = core.reason.SELECT, core.reason.SELECTNOCASES
 local bit, getmetatable, type, error = require "bit", getmetatable, type, error
@@ -51,13 +60,12 @@ end
 
 local function ischan(c)
   local mt = getmetatable(c)
-  return mt == Chan or mt == Shared
+  return mt == Chan or isshared[mt] or ishome[mt]
 end
 
 -- What a case is: its channel (nil: a nil channel, never ready), and whether it sends.
 local function decode(case, i)
-  local mt = getmetatable(case)
-  if mt == Chan or mt == Shared then
+  if type(case) == "table" and ischan(case) then
     return case, false
   end
   if not case then
@@ -67,14 +75,20 @@ local function decode(case, i)
     badcase(i, "channel or {channel, send = value} expected, got " .. type(case))
   end
   local c = case[1]
-  if c and not ischan(c) then
+  if c and not (type(c) == "table" and ischan(c)) then
     badcase(i, "channel expected in {channel, send = value}, got " .. type(c))
+  elseif c and (ishome[getmetatable(c)] or isshared[getmetatable(c)] and getmetatable(c) ~= Shared) then
+    badcase(i, "send on receive-only channel")
   end
   return c or nil, true
 end
 
 local function isready(c, sends)
-  if getmetatable(c) == Shared then
+  local mt = getmetatable(c)
+  if mt ~= Chan then
+    if ishome[mt] then
+      return isdue(c)
+    end
     return chanready(c[HCHAN], sends)
   elseif sends then
     return c[SHUT] or c[N] < c[SIZE] or c[RQ] ~= 0
@@ -122,7 +136,12 @@ end
 
 -- Does case i, which looked ready. It may turn out not to be: the line may hold only waiters that are decided.
 local function perform(case, i, c, sends)
-  if getmetatable(c) == Shared then
+  local mt = getmetatable(c)
+  if mt ~= Chan then
+    if ishome[mt] then
+      local got, v, ok = look(c)
+      return got, i, v, ok
+    end
     return performshared(case, i, c, sends)
   elseif sends then
     if c[SHUT] then
@@ -179,9 +198,10 @@ local function delist(first, winner)
     local next = sibling[s - base]
     local home = elem[s - base]
     release(s)
+    local shared = isshared[getmetatable(c)]
     if index[s] == winner then
       received, v = line == RQ, home
-    elseif getmetatable(c) == Shared then
+    elseif shared then
       chanleave(c[HCHAN], line == SQ, s)
     else
       leave(c, line, s)
@@ -189,7 +209,7 @@ local function delist(first, winner)
     if byval and received and index[s] == winner then
       v = share.get(s)
     else
-      if getmetatable(c) == Shared then
+      if shared then
         valfree(vals[s])
       end
       free(s)
@@ -199,14 +219,18 @@ local function delist(first, winner)
   return received, v
 end
 
--- Takes a sudog for every case. -> the first, and how many are of shared channels
-local function takeall(cases, n)
+-- Takes a sudog for every case, and one for `ended`, a context's channel, as case n + 1. -> the first, and how many are of
+-- shared channels
+local function takeall(cases, n, ended)
   local first, last
   local nshared = 0
-  for i = 1, n do
-    local c, sends = decode(cases[i], i)
+  for i = 1, n + 1 do
+    local c, sends = ended, false
+    if i <= n then
+      c, sends = decode(cases[i], i)
+    end
     if c then
-      local s = take(4)
+      local s = take(5)
       index[s] = i
       prev[s] = 0 -- in no line yet
       channels[s - base], lines[s - base], sibling[s - base] = c, sends and SQ or RQ, false
@@ -217,7 +241,7 @@ local function takeall(cases, n)
         first = s
       end
       last = s
-      if getmetatable(c) == Shared then
+      if isshared[getmetatable(c)] then
         nshared = nshared + 1
       end
     end
@@ -237,7 +261,7 @@ local function enlistshared(first, nshared)
   local k, s = 0, first
   while s do
     local c = channels[s - base]
-    if getmetatable(c) == Shared then
+    if isshared[getmetatable(c)] then
       local case = selcases[k]
       case.c, case.s, case.sends = c[HCHAN], s, lines[s - base] == SQ and 1 or 0
       k = k + 1
@@ -254,8 +278,8 @@ end
 
 -- Puts a sudog into every case's line. -> the first, and the case that was done instead (as enlistshared). Or nil if one has
 -- become ready at home.
-local function enlist(cases, n)
-  local first, nshared = takeall(cases, n)
+local function enlist(cases, n, ended)
+  local first, nshared = takeall(cases, n, ended)
   local s = first
   while s do -- what is sent, before anybody can see it
     if lines[s - base] == SQ then
@@ -264,10 +288,10 @@ local function enlist(cases, n)
         local why = share.set(s, v)
         if why then
           delist(first, 0)
-          error(why, 3)
+          error(why, 4)
         end
       else
-        elem[s - base] = sent(cases[index[s]], 3)
+        elem[s - base] = sent(cases[index[s]], 4)
       end
     end
     s = sibling[s - base] or nil
@@ -275,7 +299,7 @@ local function enlist(cases, n)
   s = first
   while s do -- a finalizer may have run meanwhile, and used a channel
     local c = channels[s - base]
-    if getmetatable(c) == Chan and isready(c, lines[s - base] == SQ) then
+    if not isshared[getmetatable(c)] and isready(c, lines[s - base] == SQ) then
       delist(first, 0)
       return nil
     end
@@ -291,12 +315,31 @@ local function enlist(cases, n)
   s = first
   while s do
     local c = channels[s - base]
-    if getmetatable(c) == Chan then
+    if not isshared[getmetatable(c)] then
       enqueue(c, lines[s - base], s)
     end
     s = sibling[s - base] or nil
   end
   return first, 0
+end
+
+-- When the first of the channels that s and its siblings wait for becomes ready by itself.
+local function firstdue(s)
+  local first = NEVER
+  while s do
+    local c, when = channels[s - base], NEVER
+    local mt = getmetatable(c)
+    if ishome[mt] then
+      when = c[WHEN]
+    elseif mt ~= Chan and mt ~= Shared then
+      when = vals[s].u.n -- chan_select has told it
+    end
+    if when < first then
+      first = when
+    end
+    s = sibling[s - base] or nil
+  end
+  return first
 end
 
 local function seconds(t)
@@ -306,54 +349,99 @@ local function seconds(t)
   return t
 end
 
--- select{ jobs, quit, {out, send = x}, timeout = 1.5 } or { ..., default = true }
--- -> the chosen case's index, and for a receive the value and whether it was sent; or "timeout" or "default".
+-- The channel of the sudog that stands for this case.
+local function chosen(s, i)
+  while index[s] ~= i do
+    s = sibling[s - base]
+  end
+  return channels[s - base]
+end
+
+-- Waits in all lines. -> nothing: look again; or the winner, negative if its channel is closed, whether it received, and
+-- what
+local function wait(cases, n, ended, deadline)
+  local why = core.nopark()
+  if why then
+    error(why, 3)
+  end
+  local first, wake = enlist(cases, n, ended)
+  if not wake then
+    return nil
+  end
+  local waited = wake == 0
+  if waited then
+    local when = firstdue(first)
+    why = park(first and SELECT or NOCASES, first or 0, secondsto(when < deadline and when or deadline))
+    wake = view.wake
+    if why then
+      delist(first, 0)
+      error(why, 3)
+    end
+  end
+  local winner = wake < 0 and -wake or wake
+  -- A timer that wakes who waits for it was stopped or reset.
+  local again = wake == 0 or waited and wake > 0 and first and istimer[getmetatable(chosen(first, winner))]
+  local received, v = delist(first, winner)
+  if not again then
+    return wake, received, v
+  end
+end
+
+-- The slow half: looks and waits by turns. It is called by a tail call, so that its caller's line is one level up; and the
+-- fast half has no loop, which the JIT would not compile into its caller's.
+local function slow(cases, n, ctx)
+  local timeout = seconds(cases.timeout)
+  local deadline = timeout and (timeout <= 0 and 0 or now() + timeout) or NEVER
+  local ended = ctx and ctx:done()
+  while now() < deadline do
+    local wake, received, value = wait(cases, n, ended, deadline)
+    if wake and wake ~= -(n + 1) then
+      if received and wake < 0 then
+        return -wake, nil, false
+      elseif received then
+        return wake, value, true
+      elseif wake < 0 then
+        error("send on closed channel", 2)
+      end
+      return wake
+    elseif ctx then
+      local why, code = context.ended(ctx)
+      if why then
+        return nil, why, code
+      end
+    end
+    local did, i, v, ok = try(cases, n)
+    if did then
+      return i, v, ok
+    end
+  end
+  return "timeout"
+end
+
+-- select{ jobs, quit, {out, send = x}, timeout = 1.5, ctx = ctx } or { ..., default = true }
+-- -> the chosen case's index, and for a receive the value and whether it was sent; or "timeout" or "default"; or nil, why
+-- and its code if the context has ended.
 -- Parks unless a case can proceed or there is a default. The table may be used again.
 local function select(cases)
   if type(cases) ~= "table" or ischan(cases) then
     error("bad argument #1 to 'select' (table of cases expected, got " ..
       (type(cases) == "table" and "a channel" or type(cases)) .. ")", 2)
   end
-  local n = #cases
+  local n, ctx = #cases, cases.ctx
+  if ctx then
+    local why, code = context.ended(context.checked(ctx, 1, "select", 2))
+    if why then
+      return nil, why, code
+    end
+  end
   local did, i, v, ok = try(cases, n)
   if did then
     return i, v, ok
-  end
-  if cases.default then
+  elseif cases.default then
     return "default"
   end
-  local timeout = seconds(cases.timeout)
-  if timeout and timeout <= 0 then
-    return "timeout"
-  end
-  local why = core.nopark()
-  if why then
-    error(why, 2)
-  end
-  local first, wake = enlist(cases, n)
-  if not wake then
-    return select(cases)
-  elseif wake == 0 then
-    why = park(first and SELECT or NOCASES, first or 0, timeout)
-    wake = view.wake
-    if why then
-      delist(first, 0)
-      error(why, 2)
-    end
-  end
-  local winner = wake < 0 and -wake or wake
-  local received, value = delist(first, winner)
-  if wake == 0 then
-    return "timeout"
-  elseif not received then
-    if wake < 0 then
-      error("send on closed channel", 2)
-    end
-    return winner
-  elseif wake < 0 then
-    return winner, nil, false
-  end
-  return winner, value, true
+  return slow(cases, n, ctx)
 end
 
+context.useselect(select)
 return select

@@ -25,15 +25,19 @@ local share = {}
 
 -- Handles --------------------------------------------------------------------------------------------------------------
 
-local kinds = { chan = 0, waitgroup = 1, mutex = 2, atomic = 3, conn = 4, listener = 5 } -- enum objkind
+local kinds = { chan = 0, waitgroup = 1, mutex = 2, atomic = 3, conn = 4, listener = 5, timer = 6, done = 7,
+  ctx = 8 } -- enum objkind
 local modules = { [kinds.conn] = "luapark.net", [kinds.listener] = "luapark.net" } -- kind -> who brings its class
 local classes = {} -- kind -> metatable of shared handles
+local adopts = {} -- kind -> what makes the handle, where that is more than the address
 
 local OBJECT, REF = 1, 2 -- fields of a shared handle: its address, and what the collector holds it by
 
--- A kind of handle: its metatable while it is at home, and when it is shared.
-function share.class(kind, home, shared)
+-- A kind of handle: its metatable while it is at home, and when it is shared. adopt(handle or nil, object, ref): makes
+-- the shared handle, but for its metatable.
+function share.class(kind, home, shared, adopt)
   classes[kinds[kind]] = shared
+  adopts[kinds[kind]] = adopt
   core.class(kinds[kind], home, shared)
   carry.handle(home)
   carry.handle(shared)
@@ -41,16 +45,20 @@ end
 
 -- The handle of an object: the one that was at home, or a new one. Called by src/lua/share.c.
 local function adopt(kind, handle, object, ref)
+  if not classes[kind] then
+    core.require(modules[kind])
+  end
+  object = cast("void *", object)
+  if adopts[kind] then
+    return setmetatable(adopts[kind](handle, object, ref), classes[kind])
+  end
   if handle then
     cleartable(handle)
   else
     handle = {}
   end
-  handle[OBJECT] = cast("void *", object)
+  handle[OBJECT] = object
   handle[REF] = ref
-  if not classes[kind] then
-    core.require(modules[kind])
-  end
   return setmetatable(handle, classes[kind])
 end
 

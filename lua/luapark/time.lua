@@ -1,12 +1,16 @@
 -- SPDX-License-Identifier: MIT
 
--- time: the clock, and timers that send. (Sleeping is the core's.)
+-- time: the clock, sleeping, and functions to be called later.
 
 local core = require "luapark.core"
 local rt = require "luapark.rt"
+local due = require "luapark.due"
+local context = require "luapark.context"
+local select = require "luapark.select"
 
-local now, after = rt.now, core.after
-local type, error, tostring = type, error, tostring
+local now, csleep, go = rt.now, core.sleep, core.go
+local type, error, tostring, setmetatable, getmetatable = type, error, tostring, setmetatable, getmetatable
+local unpack, nargs, await = unpack, _G.select, due.await
 
 local time = {}
 
@@ -15,13 +19,75 @@ function time.now()
   return now()
 end
 
--- after(s) -> a channel that receives the time, once, in s seconds.
-function time.after(s)
-  if type(s) ~= "number" or s ~= s then
-    error("bad argument #1 to 'after' (number of seconds expected, got " .. (s == nil and "no value" or tostring(s))
-      .. ")", 2)
+-- sleep(s [, ctx]): parks for s seconds. With a context: true, or nil, why and its code once that ends.
+function time.sleep(...)
+  local s, ctx = ...
+  if ctx == nil then
+    return csleep(...)
   end
-  return after(s)
+  context.checked(ctx, 2, "sleep", 2)
+  if type(s) ~= "number" or s ~= s then
+    error("bad argument #1 to 'sleep' (number expected, got " .. (s == nil and "no value" or tostring(s)) .. ")", 2)
+  end
+  local _, why, code = select { ctx = ctx, timeout = s }
+  if why then
+    return nil, why, code
+  end
+  return true
+end
+
+-- Functions to be called later ----------------------------------------------------------------------------------------
+
+local AfterFunc = {}
+AfterFunc.__index = AfterFunc
+
+-- What its goroutine runs.
+local function wait(self)
+  local isdue = await(self.timer)
+  self.waits = false
+  if isdue then
+    return self.fn(unpack(self, 1, self.n))
+  end
+end
+
+local function checkself(self, method)
+  if getmetatable(self) ~= AfterFunc then
+    error(("calling '%s' on bad self (afterfunc expected, got %s; call it with a colon)"):format(method, type(self)), 3)
+  end
+end
+
+-- afterfunc(s, fn, ...) -> t: fn(...) is called in s seconds, in a goroutine of its own.
+function time.afterfunc(s, fn, ...)
+  if type(s) ~= "number" or s ~= s then
+    error("bad argument #1 to 'afterfunc' (number of seconds expected, got " ..
+      (s == nil and "no value" or tostring(s)) .. ")", 2)
+  elseif type(fn) ~= "function" then
+    error("bad argument #2 to 'afterfunc' (function expected, got " .. (fn == nil and "no value" or type(fn)) .. ")", 2)
+  end
+  local self = setmetatable({ timer = due.timer(s), fn = fn, n = nargs("#", ...), waits = true, ... }, AfterFunc)
+  go(wait, self)
+  return self
+end
+
+-- Whether it was set, and fn has not begun: then it will not.
+function AfterFunc:stop()
+  checkself(self, "stop")
+  return self.timer:stop()
+end
+
+-- fn(...) is called in s seconds, once more if it has been. -> as stop
+function AfterFunc:reset(s)
+  checkself(self, "reset")
+  if type(s) ~= "number" or s ~= s then
+    error("bad argument #1 to 'reset' (number of seconds expected, got " .. (s == nil and "no value" or tostring(s)) .. ")",
+      2)
+  end
+  local was = self.timer:reset(s)
+  if not self.waits then
+    self.waits = true
+    go(wait, self)
+  end
+  return was
 end
 
 return time

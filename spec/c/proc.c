@@ -644,25 +644,6 @@ TEST(proc_daemon_dies_with_g)
 	sim_term();
 }
 
-static int askedpending;
-
-static bool pendingtwice(P *pp)
-{
-	(void)pp;
-	return ++askedpending <= 2;
-}
-
-TEST(proc_pending_keeps_alive)
-{
-	struct schedops ops = fakes;
-	ops.pending = pendingtwice;
-	sim_init(ops);
-	CHECK(mstart(&m0, &p0) == NULL);
-	CHECK_EQ(askedpending, 3);
-	CHECK_EQ(nblocked, 2);
-	sim_term();
-}
-
 static int64_t timerat1000(P *pp, int64_t now)
 {
 	(void)pp;
@@ -673,11 +654,13 @@ static int64_t timerat1000(P *pp, int64_t now)
 TEST(proc_blocks_until_next_timer)
 {
 	struct schedops ops = fakes;
-	ops.pending = pendingtwice;
+	int32_t got = 0;
 	ops.timers = timerat1000;
 	sim_init(ops);
+	wakeonblock = sim_go(ioparker, &got);
 	CHECK(mstart(&m0, &p0) == NULL);
 	CHECK_EQ(lastuntil, 1000);
+	CHECK_EQ(got, 77);
 	sim_term();
 }
 

@@ -426,7 +426,7 @@ OVERPROCS(procs_timeouts)
 	sim_term();
 }
 
-/* Sleepers and timers on all Ps; the program ends after the last of them, and not before. */
+/* Sleepers, and receivers that stop waiting, on all Ps; the program ends after the last of them, and not before. */
 static int64_t epoch;
 static atomic_u32 nslept;
 
@@ -439,10 +439,8 @@ static enum gout sleeps(G *gp, void *ud)
 	sim_sleep(gp, ns);
 	CHECK(nanotime() >= when);
 	when = timer_when(nanotime(), ns);
-	obj_ref(&c->o);
-	timer_start(gp->p, when, c);
-	CHECK(sim_recv(gp, c, &seconds));
-	CHECK(nanotime() >= when && seconds >= (double)when * 1e-9);
+	CHECK_EQ(sim_recvuntil(gp, c, &seconds, when), -1);
+	CHECK(nanotime() >= when);
 	obj_unref(&c->o);
 	fetch_add_relaxed(&nslept, 1);
 	return GOUT_EXIT;

@@ -344,21 +344,21 @@ TEST(resize_drains_under_load)
 	sim_term();
 }
 
-/* A timer that will send to a channel is not lost with the P that keeps it. */
-static enum gout starttimer(G *gp, void *ud)
+/* Who sleeps is not lost with the P that it lives on. */
+static enum gout sendlater(G *gp, void *ud)
 {
-	struct hchan *c = ud;
 	spread(gp, 2);
 	CHECK(gp->p != &p0);
-	timer_start(gp->p, timer_when(nanotime(), 5000000), (struct hchan *)obj_ref(&c->o));
 	fetch_add_relaxed(&ndone, 1);
+	sim_sleep(gp, 5000000);
+	CHECK(sim_send(gp, ud, 1));
 	return GOUT_EXIT;
 }
 
 static enum gout shrinkandwait(G *gp, void *ud)
 {
 	double seconds = 0;
-	sim_spawn(starttimer, ud);
+	sim_spawn(sendlater, ud);
 	spread(gp, 2);
 	CHECK(sim_compute(gp, &ndone, 1, false));
 	procresize(1);
@@ -369,7 +369,7 @@ static enum gout shrinkandwait(G *gp, void *ud)
 	return GOUT_EXIT;
 }
 
-TEST(resize_keeps_timers)
+TEST(resize_keeps_sleepers)
 {
 	sim_initprocs(2);
 	struct hchan *c = newchan(1);

@@ -67,11 +67,6 @@ static bool gdead(G *gp)
 	return !(gp->flags & GF_NOREUSE);
 }
 
-static bool pending(P *pp)
-{
-	return realtimers && timers_pending(pp);
-}
-
 static void wakenobody(P *pp)
 {
 	(void)pp;
@@ -131,7 +126,6 @@ void sim_init(struct schedops ops)
 	ops.netpoll = ops.netpoll ? ops.netpoll : netpoll;
 	ops.netblock = ops.netblock ? ops.netblock : netblock;
 	ops.wakenetpoll = ops.wakenetpoll ? ops.wakenetpoll : realpoll ? netpoll_wake : wakenobody;
-	ops.pending = ops.pending ? ops.pending : pending;
 	ops.stoptimer = ops.stoptimer ? ops.stoptimer : timer_unpark;
 	schedinit(&ops);
 	sudogs_init();

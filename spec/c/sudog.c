@@ -177,7 +177,7 @@ TEST(sudog_line_passes_decided)
 	/* Only such as are decided. */
 	for (int i = 0; i < 3; i++)
 		lineput(&line, s[i]);
-	CHECK(!linewaits(line) && !linealive(line));
+	CHECK(!linewaits(line));
 	CHECK_EQ(linetakeall(&line), 0);
 	CHECK_EQ(line, 0);
 	sim_term();
@@ -199,21 +199,6 @@ TEST(sudog_own_decides)
 	CHECK_EQ(sudogs.done[first], DONE_VAL);
 	CHECK_EQ(lineget(&a), other);
 	CHECK_EQ(sudogs.prev[first], 0);
-	sim_term();
-}
-
-TEST(sudog_alive)
-{
-	int32_t line = 0, s = 0;
-	sim_init((struct schedops){0});
-	G *gp = sim_waiter(&p0);
-	gp->flags |= GF_DAEMON;
-	lineput(&line, sim_sudog(&p0, gp));
-	CHECK(linewaits(line) && !linealive(line));
-	lineput(&line, s = newsudog());
-	CHECK(linealive(line));
-	CHECK(sudogdecide(s, DONE_YES));
-	CHECK(linewaits(line) && !linealive(line));
 	sim_term();
 }
 

@@ -1,26 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "park/timer.h"
 
-#include <errno.h>
+#include <math.h>
 
 #include "base/os.h"
 #include "park/sudog.h"
 #include "sim.h"
 #include "test.h"
-
-static struct hchan *newchan(uint32_t size)
-{
-	struct hchan *c = chan_new(size);
-	CHECK(c);
-	return c;
-}
-
-/* A timer that sends to c, which the caller keeps. */
-static struct timer *start(int64_t when, struct hchan *c)
-{
-	obj_ref(&c->o);
-	return timer_start(&p0, when, c);
-}
 
 static void init(void)
 {
@@ -40,171 +26,112 @@ TEST(timer_when_saturates)
 	CHECK_EQ(timer_when(INT64_MAX, 1), INT64_MAX);
 }
 
+/* A G that waits until then. */
+static G *waits(int64_t when)
+{
+	G *gp = sim_waiter(&p0);
+	timer_park(gp, when);
+	return gp;
+}
+
+static bool ready(const G *gp)
+{
+	return readgstatus(gp) == Grunnable;
+}
+
 TEST(timer_fires_in_order)
 {
 	static const int64_t when[] = {50, 10, 40, 20, 30};
-	struct hchan *c[5];
+	G *gs[5];
 	init();
 	CHECK_EQ(timers_run(&p0, 1000), 0);
 	for (int i = 0; i < 5; i++)
-		start(when[i], c[i] = newchan(1));
-	CHECK_EQ(p0.timers->nchan, 5);
+		gs[i] = waits(when[i]);
 	static const struct {
 		int64_t now, next;
-		int fired;
+		uint32_t fired;
 	} step[] = {{9, 10, 0}, {10, 20, 1}, {39, 40, 3}, {49, 50, 4}, {1000, 0, 5}};
 	for (int i = 0; i < 5; i++) {
 		CHECK_EQ(timers_run(&p0, step[i].now), step[i].next);
-		CHECK_EQ(p0.timers->nchan, 5 - step[i].fired);
+		CHECK_EQ(p0.timers->heap.len, 5 - step[i].fired);
 		for (int k = 0; k < 5; k++)
-			CHECK_EQ(chan_len(c[k]), when[k] <= step[i].now);
+			CHECK_EQ(ready(gs[k]), when[k] <= step[i].now);
 	}
-	for (int i = 0; i < 5; i++)
-		obj_unref(&c[i]->o);
 	sim_term();
 }
 
-/* Those that are due in one run fire in the order of their times, too.  What they send is the
- * time, in seconds. */
+/* Those that are due in one run fire in the order of their times, too. */
 TEST(timer_fires_in_order_in_one_run)
 {
 	static const int64_t when[] = {5, 1, 4, 2, 3};
 	G *gs[6];
 	init();
-	for (int i = 0; i < 5; i++) {
-		struct hchan *c = newchan(0);
-		G *gp = gs[when[i]] = sim_waiter(&p0);
-		struct val v;
-		CHECK_EQ(chan_recv(c, &v, sim_sudog(&p0, gp)), CHAN_BLOCK);
-		timer_start(&p0, when[i], c);
-		gp->nval = (uint32_t)c->rq;
-	}
+	for (int i = 0; i < 5; i++)
+		gs[when[i]] = waits(when[i]);
 	CHECK_EQ(timers_run(&p0, 1500000000), 0);
-	CHECK(runqget(&p0) == gs[5]); /* readied last, so it is next */
-	for (int i = 1; i < 5; i++) {
-		CHECK(runqget(&p0) == gs[i]);
-		CHECK_EQ(gs[i]->wake, 1);
-	}
 	for (int i = 1; i <= 5; i++) {
-		CHECK_EQ(sudogs.val[gs[i]->nval].tag, VAL_NUM);
-		CHECK(sudogs.val[gs[i]->nval].u.n == 1.5);
+		CHECK(runqget(&p0) == gs[i]);
+		CHECK_EQ(gs[i]->wake, 0);
+		CHECK(gs[i]->flags & GF_TIMEOUT);
 	}
 	sim_term();
 }
 
 TEST(timer_stop_from_middle)
 {
-	struct timer *t[10];
-	struct hchan *c[10];
+	G *gs[10];
 	init();
 	for (int32_t i = 0; i < 10; i++)
-		t[i] = start(100 - i, c[i] = newchan(1));
-	timer_stop(&p0, t[9]);
-	timer_stop(&p0, t[5]);
-	timer_stop(&p0, t[0]);
-	CHECK_EQ(p0.timers->nchan, 7);
+		gs[i] = waits(100 - i);
+	goready(gs[9], 7);
+	goready(gs[5], 7);
+	goready(gs[0], 7);
+	CHECK_EQ(p0.timers->heap.len, 7);
 	CHECK_EQ(timers_run(&p0, 0), 92);
-	CHECK_EQ(timers_run(&p0, 94), 96); /* c[5]'s is gone */
+	CHECK_EQ(timers_run(&p0, 94), 96); /* gs[5]'s is gone */
 	CHECK_EQ(timers_run(&p0, 1000), 0);
-	for (int i = 0; i < 10; i++) {
-		CHECK_EQ(chan_len(c[i]), i != 9 && i != 5 && i != 0);
-		CHECK_EQ(c[i]->o.refs, 1);
-		obj_unref(&c[i]->o);
-	}
+	for (int i = 0; i < 10; i++)
+		CHECK_EQ(gs[i]->wake, i == 9 || i == 5 || i == 0 ? 7 : 0);
 	sim_term();
 }
 
 TEST(timer_hundredthousand)
 {
 	enum { N = 100000 };
-	static struct timer *t[N];
+	static G *gs[N];
 	init();
-	struct hchan *c = newchan(N);
 	uint32_t nstopped = 0;
 	for (int32_t i = 0; i < N; i++)
-		t[i] = start(1 + test_rand() % 1000000, c);
-	CHECK_EQ(c->o.refs, N + 1);
+		gs[i] = waits(1 + test_rand() % 1000000);
+	struct timer *first = gs[0]->timer;
 	for (int32_t i = 0; i < N; i += 3, nstopped++)
-		timer_stop(&p0, t[i]);
+		goready(gs[i], 1);
 	CHECK(heap_isvalid(&p0.timers->heap));
+	CHECK_EQ(p0.timers->heap.len, N - nstopped);
 	int64_t now = 0;
 	for (int64_t next; (next = timers_run(&p0, now)) != 0; now = next)
 		CHECK(next > now);
-	CHECK_EQ(chan_len(c), N - nstopped);
 	CHECK_EQ(p0.timers->heap.len, 0);
-	CHECK_EQ(p0.timers->nchan, 0);
-	CHECK_EQ(c->o.refs, 1);
+	for (int32_t i = 0; i < N; i++)
+		CHECK(ready(gs[i]) && gs[i]->timer == NULL);
 	/* Their memory serves again. */
-	struct timer *again = timer_start(&p0, 1, c);
 	bool found = false;
-	for (int i = 0; i < N; i++)
-		found |= t[i] == again;
+	for (int i = 0; i < N && !found; i++)
+		found = waits(1)->timer == first;
 	CHECK(found);
-	sim_term(); /* frees the one that still runs, and its channel */
+	sim_term(); /* frees those that run, too */
 }
 
-/* A timer's reference may be the last one; and what has no room, or is closed, is passed over. */
-TEST(timer_sends_where_it_can)
+/* 292 years and more are for ever, and what is past is now. */
+TEST(timer_nanoseconds)
 {
-	init();
-	timer_start(&p0, 1, newchan(1));
-	timer_start(&p0, 1, newchan(0));
-	struct hchan *full = newchan(1), *closed = newchan(1);
-	start(1, full);
-	start(2, full);
-	start(1, closed);
-	CHECK(chan_close(closed));
-	CHECK_EQ(timers_run(&p0, 5), 0);
-	CHECK_EQ(p0.timers->nchan, 0);
-	CHECK_EQ(chan_len(full), 1);
-	CHECK_EQ(chan_len(closed), 0);
-	obj_unref(&full->o);
-	obj_unref(&closed->o);
-	sim_term();
-}
-
-/* It keeps the program alive while somebody waits for it who does. */
-TEST(timer_pending_asks_who_waits)
-{
-	struct val v;
-	init();
-	CHECK(!timers_pending(&p0));
-	struct hchan *a = newchan(1), *b = newchan(1);
-	start(100, a);
-	start(50, b);
-	CHECK(!timers_pending(&p0));
-	G *gp = sim_waiter(&p0);
-	int32_t s = sim_sudog(&p0, gp);
-	CHECK_EQ(chan_recv(a, &v, s), CHAN_BLOCK);
-	CHECK(timers_pending(&p0));
-	gp->flags |= GF_DAEMON;
-	CHECK(!timers_pending(&p0));
-	gp->flags = 0;
-	CHECK(timers_pending(&p0));
-	CHECK_EQ(timers_run(&p0, 60), 100);
-	CHECK(timers_pending(&p0));
-	CHECK(sudogdecide(s, DONE_VAL)); /* it waits for something else, too, and has got it */
-	CHECK(!timers_pending(&p0));
-	/* A sender does not wait for a timer. */
-	CHECK_EQ(chan_len(b), 1);
-	start(200, b);
-	int32_t sender = sim_sudog(&p0, sim_waiter(&p0));
-	v = (struct val){.tag = VAL_NUM};
-	CHECK_EQ(chan_send(b, &v, sender), CHAN_BLOCK);
-	CHECK(!timers_pending(&p0));
-	obj_unref(&a->o);
-	obj_unref(&b->o);
-	sim_term();
-}
-
-/* Nobody waits, so the timer keeps nothing alive and is not waited for. */
-TEST(timer_idle_does_not_block)
-{
-	init();
-	timer_start(&p0, timer_when(nanotime(), INT64_MAX), newchan(1));
-	CHECK(mstart(&m0, &p0) == NULL);
-	CHECK_EQ(p0.timers->nchan, 1);
-	sim_term();
+	CHECK_EQ(nanoseconds(1.5), 1500000000);
+	CHECK_EQ(nanoseconds(1e-10), 1);
+	CHECK_EQ(nanoseconds(0), 0);
+	CHECK_EQ(nanoseconds(-5), 0);
+	CHECK_EQ(nanoseconds(9e9), INT64_MAX);
+	CHECK_EQ(nanoseconds(INFINITY), INT64_MAX);
+	CHECK_EQ(nanoseconds(-INFINITY), 0);
 }
 
 /* Through the scheduler ---------------------------------------------------- */
@@ -336,35 +263,11 @@ TEST(timer_finds_wait_decided)
 	sim_term();
 }
 
-/* What a G waits for on a channel comes from a timer, and keeps it alive until then. */
-static enum gout after(G *gp, void *ud)
-{
-	struct hchan *c = ud;
-	double seconds = 0;
-	int64_t when = timer_when(nanotime(), 2000000);
-	start(when, c);
-	CHECK(sim_recv(gp, c, &seconds));
-	CHECK(seconds >= (double)when * 1e-9);
-	CHECK(nanotime() >= when);
-	return GOUT_EXIT;
-}
-
-TEST(timer_wakes_receiver)
-{
-	init();
-	struct hchan *c = newchan(1);
-	CHECK(sim_run(after, c) == NULL);
-	CHECK_EQ(gcount(), 0);
-	CHECK_EQ(c->o.refs, 1);
-	obj_unref(&c->o);
-	sim_term();
-}
-
 static void outofmemory(void)
 {
 	init();
 	test_failrealloc(1);
-	timer_start(&p0, 1, newchan(1));
+	waits(1);
 }
 
 TEST(timer_without_memory)

@@ -52,10 +52,34 @@ bool cross_out(lua_State *L, struct lstate *ls, int idx, struct val *v)
 	}
 }
 
-static int decode(lua_State *L)
+void cross_look(lua_State *L, struct lstate *ls, const struct val *v)
 {
-	struct lstate *ls = hostof(L);
-	msg_decode(L, ls, lua_touserdata(L, 1));
+	switch (v->tag) {
+	case VAL_FALSE:
+	case VAL_TRUE:
+		lua_pushboolean(L, v->tag == VAL_TRUE);
+		return;
+	case VAL_NUM:
+		lua_pushnumber(L, v->u.n);
+		return;
+	case VAL_PTR:
+		lua_pushlightuserdata(L, v->u.p);
+		return;
+	case VAL_STR:
+		lua_pushlstring(L, v->u.s->data, v->u.s->len);
+		return;
+	case VAL_MSG:
+		msg_decode(L, ls, v->u.m);
+		return;
+	default:
+		lua_pushnil(L);
+		return;
+	}
+}
+
+static int look(lua_State *L)
+{
+	cross_look(L, hostof(L), lua_touserdata(L, 1));
 	return 1;
 }
 
@@ -63,33 +87,16 @@ void cross_in(lua_State *L, struct lstate *ls, struct val *v)
 {
 	struct val mine = *v;
 	v->tag = VAL_NIL;
-	switch (mine.tag) {
-	case VAL_FALSE:
-	case VAL_TRUE:
-		lua_pushboolean(L, mine.tag == VAL_TRUE);
-		return;
-	case VAL_NUM:
-		lua_pushnumber(L, mine.u.n);
-		return;
-	case VAL_PTR:
-		lua_pushlightuserdata(L, mine.u.p);
-		return;
-	case VAL_STR:
-		lua_pushlstring(L, mine.u.s->data, mine.u.s->len);
-		break;
-	case VAL_MSG: {
-		lua_pushlightuserdata(L, ls);
-		lua_pushcclosure(L, decode, 1);
-		lua_pushlightuserdata(L, mine.u.m);
-		int status = lua_pcall(L, 1, 1, 0);
+	if (mine.tag != VAL_MSG) {
+		cross_look(L, ls, &mine);
 		val_free(&mine);
-		if (status != 0)
-			lua_error(L);
 		return;
 	}
-	default:
-		lua_pushnil(L);
-		return;
-	}
+	lua_pushlightuserdata(L, ls);
+	lua_pushcclosure(L, look, 1);
+	lua_pushlightuserdata(L, &mine);
+	int status = lua_pcall(L, 1, 1, 0);
 	val_free(&mine);
+	if (status != 0)
+		lua_error(L);
 }

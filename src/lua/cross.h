@@ -13,6 +13,9 @@ bool cross_out(lua_State *L, struct lstate *ls, int idx, struct val *v);
 /* Pushes *v, which is empty afterwards, also if this raises an error. */
 void cross_in(lua_State *L, struct lstate *ls, struct val *v);
 
+/* Pushes *v, which stays as it is. */
+void cross_look(lua_State *L, struct lstate *ls, const struct val *v);
+
 /* A string as VAL_STR; for FFI too. */
 void cross_string(struct val *v, const char *s, size_t len);
 

@@ -532,7 +532,6 @@ static const struct schedops ops = {
 	.timers = timers_run,
 	.netpoll = netpoll,
 	.netblock = netblock,
-	.pending = timers_pending,
 	.stoptimer = timer_unpark,
 	.wakenetpoll = netpoll_wake,
 	.openp = state_openp,

@@ -30,6 +30,7 @@ enum {
 	A_ELEM,	   /* sudog - sudogbase -> the value that travels with it, at home (waitq.lua) */
 	A_ADOPT,   /* function(kind, handle or nil, object, its reference) -> handle of the object */
 	A_CARRY,   /* function(value, what for): the value as another G shall see it */
+	A_CONTEXT, /* function(context): what others must know of it (share.c) */
 	A_BOOT,	   /* function(message): what a G that came as a message runs */
 	A_XPCALL,  /* what each G's function is called by, */
 	A_TRACEBACK, /* and what an uncaught error is given to */

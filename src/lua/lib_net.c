@@ -7,7 +7,6 @@
  *
  * An address is a string that holds a struct sockaddr; an error a libuv code. */
 #include <arpa/inet.h>
-#include <math.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -271,8 +270,7 @@ static int l_write(lua_State *L)
 
 /* Waiting ------------------------------------------------------------------- */
 
-/* The running G, about to park for at most the seconds at idx (nil: any time).
- * NULL when it may not park; then the answer (nil, 0, why) is on the stack. */
+/* The running G, about to park.  NULL when it may not park; then the answer (nil, 0, why) is on the stack. */
 static G *maypark(lua_State *L, struct lstate *ls)
 {
 	const char *why = host_nopark(L, ls);
@@ -284,17 +282,17 @@ static G *maypark(lua_State *L, struct lstate *ls)
 	return NULL;
 }
 
+/* gp will park for at most the seconds at idx (nil: any time); the sudog behind them (or nil)
+ * may end its wait, too. */
 static void limit(lua_State *L, G *gp, int idx)
 {
-	if (lua_isnoneornil(L, idx))
-		return;
-	lua_Number s = lua_tonumber(L, idx);
-	int64_t ns = s >= 9e9 ? INT64_MAX : s <= 0 ? 0 : (int64_t)ceil(s * 1e9);
-	timer_park(gp, timer_when(nanotime(), ns));
+	gp->sel = (uint32_t)lua_tointeger(L, idx + 1);
+	if (!lua_isnoneornil(L, idx))
+		timer_parkfor(gp, nanoseconds(lua_tonumber(L, idx)));
 }
 
-/* wait(fd, forwriting, seconds | nil): parks until fd is ready; what came of it is
- * in the view (POLL_*).  -> nothing | nil, code [, why] */
+/* wait(fd, forwriting, seconds | nil, sudog | nil): parks until fd is ready; what came of it
+ * is in the view (POLL_*).  -> nothing | nil, code [, why] */
 static int l_wait(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
@@ -322,7 +320,7 @@ static int l_newlookup(lua_State *L)
 	return 1;
 }
 
-/* lookup(lk, host, service, passive, family, seconds): parks until it is looked up.
+/* lookup(lk, host, service, passive, family, seconds, sudog): parks until it is looked up.
  * -> nothing | nil, code [, why] */
 static int l_lookup(lua_State *L)
 {

@@ -22,9 +22,7 @@ static int64_t checkseconds(lua_State *L, int arg)
 {
 	lua_Number s = luaL_checknumber(L, arg);
 	luaL_argcheck(L, s == s, arg, "seconds expected, got nan");
-	if (s >= 9e9) /* 292 years and more: for ever */
-		return INT64_MAX;
-	return s <= 0 ? 0 : (int64_t)ceil(s * 1e9);
+	return nanoseconds(s);
 }
 
 /* Starting and ending ------------------------------------------------------- */
@@ -131,7 +129,7 @@ static int l_parkfor(lua_State *L)
 	struct lstate *ls = hostof(L);
 	int64_t ns = checkseconds(L, 1);
 	if (!host_nopark(L, ls))
-		timer_park(hostcurg(ls), timer_when(nanotime(), ns));
+		timer_parkfor(hostcurg(ls), ns);
 	return l_park(L);
 }
 
@@ -152,7 +150,7 @@ static int l_sleep(lua_State *L)
 		return luaL_error(L, "%s", why);
 	G *gp = hostcurg(ls);
 	gp->sel = 0;
-	timer_park(gp, timer_when(nanotime(), ns));
+	timer_parkfor(gp, ns);
 	return host_parkret(L, ls, WR_SLEEP, 0);
 }
 
@@ -396,11 +394,6 @@ static bool ffi_sudogrefill(struct pview *view)
 	return sudogrefill((P *)view);
 }
 
-static double ffi_now(void)
-{
-	return (double)nanotime() * 1e-9;
-}
-
 static void pushaddresses(lua_State *L, struct lstate *ls)
 {
 	lua_newtable(L);
@@ -412,7 +405,7 @@ static void pushaddresses(lua_State *L, struct lstate *ls)
 	ADDRESS("vals", sudogs.val);
 	ADDRESS("ready", ffi_ready);
 	ADDRESS("sudogrefill", ffi_sudogrefill);
-	ADDRESS("now", ffi_now);
+	ADDRESS("now", clocknow);
 #undef ADDRESS
 }
 

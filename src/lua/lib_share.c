@@ -8,8 +8,8 @@
 #include "lua/handle.h"
 #include "lua/share.h"
 #include "park/chan.h"
+#include "park/context.h"
 #include "park/sync.h"
-#include "park/timer.h"
 
 /* class(kind, metatable at home, metatable of shared ones) */
 static int l_class(lua_State *L)
@@ -35,6 +35,63 @@ static int l_on(lua_State *L)
 	return 0;
 }
 
+/* oncontext(fn): see the anchor's list in host.h */
+static int l_oncontext(lua_State *L)
+{
+	lua_settop(L, 1);
+	host_setanchor(L, hostof(L), A_CONTEXT);
+	return 0;
+}
+
+static struct hctx *checkctx(lua_State *L, int idx)
+{
+	struct obj *o = share_checkref(L, idx);
+	luaL_argcheck(L, o && o->kind == OBJ_CTX, idx, "context expected");
+	return (struct hctx *)o;
+}
+
+/* ctxparts(reference) -> its channel or nil, its values or nil, its deadline; of a context that
+ * came from elsewhere */
+static int l_ctxparts(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	struct hctx *c = checkctx(L, 1);
+	if (c->core)
+		share_push(L, ls, &c->core->done->o);
+	else
+		lua_pushnil(L);
+	cross_look(L, ls, &c->values);
+	lua_pushnumber(L, c->core ? c->core->done->when : CHAN_NEVER);
+	return 3;
+}
+
+/* ctxcancel(reference, error, cause) -> true if that has ended it */
+static int l_ctxcancel(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	struct hctx *c = checkctx(L, 1);
+	struct val cause;
+	if (!cross_out(L, ls, 3, &cause)) { /* its text will do */
+		lua_getglobal(L, "tostring");
+		lua_pushvalue(L, 3);
+		lua_call(L, 1, 1);
+		if (!cross_out(L, ls, -1, &cause))
+			return lua_error(L);
+	}
+	bool ours = ctx_cancel(c, (enum ctxerr)luaL_checkint(L, 2), &cause);
+	if (!ours)
+		val_free(&cause);
+	lua_pushboolean(L, ours);
+	return 1;
+}
+
+/* ctxcause(reference) -> the cause of its end, or nil */
+static int l_ctxcause(lua_State *L)
+{
+	cross_look(L, hostof(L), ctx_cause(checkctx(L, 1)));
+	return 1;
+}
+
 /* encode(value, sudog) -> true | nil, why: into the sudog's val */
 static int l_encode(lua_State *L)
 {
@@ -54,21 +111,6 @@ static int l_encode(lua_State *L)
 static int l_decode(lua_State *L)
 {
 	cross_in(L, hostof(L), &sudogs.val[lua_tointeger(L, 1)]);
-	return 1;
-}
-
-/* after(seconds) -> channel */
-static int l_after(lua_State *L)
-{
-	struct lstate *ls = hostof(L);
-	struct hchan *c = chan_new(1);
-	lua_Number s = luaL_checknumber(L, 1);
-	int64_t now = nanotime(), ns = s >= 9e9 ? INT64_MAX : s <= 0 ? 0 : (int64_t)(s * 1e9 + 0.999);
-	if (!c)
-		return luaL_error(L, "not enough memory");
-	obj_ref(&c->o);
-	timer_start(ls->pp, timer_when(now, ns), c);
-	share_pushnew(L, ls, &c->o);
 	return 1;
 }
 
@@ -114,6 +156,11 @@ static int32_t ffi_cap(struct hchan *c)
 	return (int32_t)c->size;
 }
 
+static int32_t ffi_ctxerr(struct hctx *c)
+{
+	return (int32_t)ctx_err(c);
+}
+
 /* Decides a wait that others may be deciding at the same moment. */
 static bool ffi_decide(int32_t own)
 {
@@ -124,7 +171,8 @@ void lib_share_open(lua_State *L, struct lstate *ls)
 {
 	static const luaL_Reg funcs[] = {
 		{"class", l_class},   {"on", l_on},	    {"encode", l_encode}, {"decode", l_decode},
-		{"after", l_after},   {"atomic", l_atomic}, {"ishandle", l_ishandle},
+		{"atomic", l_atomic}, {"ishandle", l_ishandle}, {"oncontext", l_oncontext},
+		{"ctxparts", l_ctxparts}, {"ctxcancel", l_ctxcancel}, {"ctxcause", l_ctxcause},
 		{NULL, NULL}};
 	share_open(L);
 	host_register(L, ls, funcs);
@@ -143,6 +191,10 @@ void lib_share_open(lua_State *L, struct lstate *ls)
 	ADDRESS("chan_len", ffi_len);
 	ADDRESS("chan_cap", ffi_cap);
 	ADDRESS("chan_isclosed", chan_isclosed);
+	ADDRESS("chan_settimer", chan_settimer);
+	ADDRESS("chan_when", chan_when);
+	ADDRESS("chan_period", chan_period);
+	ADDRESS("ctx_err", ffi_ctxerr);
 	ADDRESS("waitgroup_add", waitgroup_add);
 	ADDRESS("waitgroup_wait", waitgroup_wait);
 	ADDRESS("waitgroup_leave", waitgroup_leave);

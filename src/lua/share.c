@@ -7,7 +7,8 @@
  * address.  Its waiters go on waiting: their sudogs are the same memory in both worlds,
  * and from now on their wait is decided by compare-and-swap.
  *
- * The layouts at home are those of chan.lua and sync.lua.  An atomic is always shared; a
+ * The layouts at home are those of chan.lua, due.lua and sync.lua; of a context Lua tells what
+ * is to be known elsewhere (context.lua), and it stays what it was for this state.  An atomic is always shared; a
  * connection or a listener is an object from the start, and its handle as one that is
  * shared, but not known to A_OBJECTS before it is (and not locked: park/netfd.h). */
 #include "lua/share.h"
@@ -15,12 +16,13 @@
 #include "base/os.h"
 #include "lua/cross.h"
 #include "park/chan.h"
+#include "park/context.h"
 #include "park/netfd.h"
 #include "park/sync.h"
 
 #define REF "luapark.obj"
 
-enum { C_SIZE = 1, C_N, C_RX, C_RQ, C_SQ, C_SHUT, C_BUF = C_SHUT };
+enum { C_SIZE = 1, C_N, C_RX, C_RQ, C_SQ, C_SHUT, C_BUF = C_SHUT, C_WHEN, C_PERIOD };
 enum { S_COUNT = 1, S_LOCKED = 1, S_LINE };
 enum { H_ADDRESS = 1, H_REF }; /* of a shared handle */
 
@@ -157,12 +159,55 @@ static void movechan(lua_State *L, struct lstate *ls, int idx, struct hchan *c)
 	c->closed = getint(L, idx, C_SHUT) != 0;
 }
 
+static lua_Number getnum(lua_State *L, int idx, int field)
+{
+	lua_rawgeti(L, idx, field);
+	lua_Number n = lua_tonumber(L, -1);
+	lua_pop(L, 1);
+	return n;
+}
+
+/* The value at idx, which an error would name as a context's. */
+static void moveval(lua_State *L, struct lstate *ls, int idx, struct val *v)
+{
+	if (!cross_out(L, ls, idx, v))
+		cannot(L);
+}
+
+/* Its core, channel, values, and the cause that passing its deadline has. */
+static void movectx(lua_State *L, struct lstate *ls, int idx, struct hctx *c)
+{
+	host_pushanchor(L, ls, A_CONTEXT);
+	lua_pushvalue(L, idx);
+	lua_call(L, 1, 6);
+	int core = lua_gettop(L) - 5, done = core + 1, values = core + 2, duecause = core + 3, err = core + 4,
+	    cause = core + 5;
+	moveval(L, ls, values, &c->values);
+	moveval(L, ls, duecause, &c->duecause);
+	moveval(L, ls, cause, &c->cause);
+	c->err = (uint8_t)lua_tointeger(L, err);
+	if (lua_rawequal(L, core, idx)) {
+		c->done = (struct hchan *)obj_ref(share_obj(L, ls, done));
+		c->core = c;
+	} else if (lua_toboolean(L, core)) {
+		c->core = (struct hctx *)obj_ref(share_obj(L, ls, core));
+	}
+	lua_settop(L, core - 1);
+}
+
 static struct obj *newobj(lua_State *L, int kind)
 {
 	struct obj *o = NULL;
 	switch (kind) {
 	case OBJ_CHAN:
+	case OBJ_TIMER:
+	case OBJ_DONE:
 		o = (struct obj *)chan_new(0);
+		if (o)
+			o->kind = (uint8_t)kind;
+		break;
+	case OBJ_CTX:
+		o = (struct obj *)ctx_new();
 		break;
 	case OBJ_WAITGROUP:
 		o = (struct obj *)waitgroup_new();
@@ -179,15 +224,21 @@ static struct obj *newobj(lua_State *L, int kind)
 static void move(lua_State *L, struct lstate *ls, int kind, int idx, struct obj *o)
 {
 	switch (kind) {
+	case OBJ_TIMER:
+	case OBJ_DONE:
+		((struct hchan *)o)->when = getnum(L, idx, C_WHEN);
+		((struct hchan *)o)->period = getnum(L, idx, C_PERIOD);
+		/* fall through */
 	case OBJ_CHAN:
 		movechan(L, ls, idx, (struct hchan *)o);
+		return;
+	case OBJ_CTX:
+		movectx(L, ls, idx, (struct hctx *)o);
 		return;
 	case OBJ_WAITGROUP: {
 		struct hwaitgroup *wg = (struct hwaitgroup *)o;
 		wg->line = (int32_t)getint(L, idx, S_LINE);
-		lua_rawgeti(L, idx, S_COUNT);
-		wg->count = lua_tonumber(L, -1);
-		lua_pop(L, 1);
+		wg->count = getnum(L, idx, S_COUNT);
 		exposeline(wg->line);
 		return;
 	}
@@ -258,7 +309,7 @@ struct obj *share_obj(lua_State *L, struct lstate *ls, int idx)
 	int kind = kindof(L, ls, idx, &shared);
 	if (kind < 0)
 		return NULL;
-	luaL_checkstack(L, 8, "a handle");
+	luaL_checkstack(L, 16, "a handle");
 	if (shared)
 		return objof(L, ls, idx);
 	struct obj *o = newobj(L, kind);

@@ -6,6 +6,7 @@
 
 #include "base/os.h"
 #include "base/randord.h"
+#include "park/timer.h"
 
 enum { FIRSTCAP = 8 };
 
@@ -27,7 +28,33 @@ struct hchan *chan_new(uint32_t size)
 	obj_init(&c->o, OBJ_CHAN, chan_free);
 	lock_init(&c->lock, RANK_OBJ);
 	c->size = size;
+	c->when = CHAN_NEVER;
 	return c;
+}
+
+/* Holding the lock. */
+static bool isdue(const struct hchan *c)
+{
+	return lp_unlikely(c->when < CHAN_NEVER) && clocknow() >= c->when;
+}
+
+/* Holding the lock. */
+static bool isclosed(const struct hchan *c)
+{
+	return c->closed || (c->o.kind == OBJ_DONE && isdue(c));
+}
+
+/* The value of a timer that is due.  Of a ticker, what nobody received in time is dropped.
+ * Holding the lock. */
+static void fire(struct hchan *c, struct val *v)
+{
+	*v = (struct val){.tag = VAL_NUM, .u.n = c->when};
+	c->when = c->period > 0 ? c->when + c->period * (1 + floor((clocknow() - c->when) / c->period)) : CHAN_NEVER;
+}
+
+static struct val tryagainat(double when)
+{
+	return (struct val){.tag = VAL_NIL, .u.n = when};
 }
 
 /* Room for one more in the ring, which is less than full. */
@@ -89,7 +116,12 @@ static enum chanresult tryrecv(struct hchan *c, struct val *v, int32_t *peer)
 		sudogs.val[*peer].tag = VAL_NIL;
 		return CHAN_DONE;
 	}
-	return c->closed ? CHAN_CLOSED : CHAN_BLOCK;
+	if (isclosed(c))
+		return CHAN_CLOSED;
+	if (!isdue(c))
+		return CHAN_BLOCK;
+	fire(c, v);
+	return CHAN_DONE;
 }
 
 enum chanresult chan_send(struct hchan *c, struct val *v, int32_t s)
@@ -113,7 +145,7 @@ enum chanresult chan_recv(struct hchan *c, struct val *v, int32_t s)
 	lock(&c->lock);
 	enum chanresult r = tryrecv(c, v, &peer);
 	if (r == CHAN_BLOCK && s) {
-		sudogs.val[s].tag = VAL_NIL;
+		sudogs.val[s] = tryagainat(c->when);
 		lineput(&c->rq, s);
 	}
 	unlock(&c->lock);
@@ -125,7 +157,7 @@ enum chanresult chan_recv(struct hchan *c, struct val *v, int32_t s)
 /* Holding the lock. */
 static bool ready(const struct hchan *c, bool sends)
 {
-	if (c->closed)
+	if (c->closed || isdue(c))
 		return true;
 	return sends ? c->n < c->size || linewaits(c->rq) : c->n > 0 || linewaits(c->sq);
 }
@@ -189,8 +221,11 @@ int32_t chan_select(struct selcase *cases, int32_t n, uint32_t random)
 	for (int32_t i = 0; i < k; i++)
 		lock(&cs[i]->lock);
 	int32_t r = selectone(cases, n, random, &peer);
-	for (int32_t i = 0; r == 0 && i < n; i++)
+	for (int32_t i = 0; r == 0 && i < n; i++) {
+		if (!cases[i].sends)
+			sudogs.val[cases[i].s] = tryagainat(cases[i].c->when);
 		lineput(cases[i].sends ? &cases[i].c->sq : &cases[i].c->rq, cases[i].s);
+	}
 	for (int32_t i = k; i-- > 0;)
 		unlock(&cs[i]->lock);
 	if (cs != few)
@@ -216,6 +251,35 @@ bool chan_close(struct hchan *c)
 	return !was;
 }
 
+bool chan_settimer(struct hchan *c, double when, double period)
+{
+	lock(&c->lock);
+	bool was = c->when < CHAN_NEVER;
+	c->when = when;
+	if (period >= 0)
+		c->period = period;
+	int32_t waiters = linetakeall(&c->rq);
+	unlock(&c->lock);
+	sudogreadyall(waiters, 1);
+	return was;
+}
+
+double chan_when(struct hchan *c)
+{
+	lock(&c->lock);
+	double when = c->when;
+	unlock(&c->lock);
+	return when;
+}
+
+double chan_period(struct hchan *c)
+{
+	lock(&c->lock);
+	double period = c->period;
+	unlock(&c->lock);
+	return period;
+}
+
 void chan_leave(struct hchan *c, bool sends, int32_t s)
 {
 	lock(&c->lock);
@@ -234,7 +298,7 @@ uint32_t chan_len(struct hchan *c)
 bool chan_isclosed(struct hchan *c)
 {
 	lock(&c->lock);
-	bool closed = c->closed;
+	bool closed = isclosed(c);
 	unlock(&c->lock);
 	return closed;
 }

@@ -5,9 +5,16 @@
  * struct val and a lock.  No function here parks: who must wait has its sudog put
  * into the line under the same lock that found out, and parks afterwards; whoever
  * readies it meanwhile goes through its home's inbox, which is not looked at before it
- * has parked.  Any M. */
+ * has parked.  Any M.
+ *
+ * Two kinds become ready by themselves, at the time `when` (in seconds, as lp.now() says
+ * it): a timer's channel, from which the time can then be received; and a context's, which
+ * is closed from then on.  Nothing happens at that moment: whoever looks at the channel looks
+ * at the clock, and who waits parks until `when` at most, and then tries again. */
 #ifndef LUAPARK_PARK_CHAN_H
 #define LUAPARK_PARK_CHAN_H
+
+#include <math.h>
 
 #include "base/lock.h"
 #include "park/obj.h"
@@ -21,7 +28,11 @@ struct hchan {
 	int32_t rq, sq; /* lines of receivers and senders */
 	struct val *buf; /* a ring, oldest at rx; grows up to size as it is needed */
 	uint32_t cap;
+	double when; /* CHAN_NEVER, but for OBJ_TIMER and OBJ_DONE; */
+	double period; /* of a ticker, else 0 */
 };
+
+#define CHAN_NEVER INFINITY
 
 enum chanresult { CHAN_BLOCK, CHAN_DONE, CHAN_CLOSED };
 
@@ -33,7 +44,8 @@ struct hchan *chan_new(uint32_t size);
  * is *v. */
 enum chanresult chan_send(struct hchan *c, struct val *v, int32_t s);
 
-/* Receives into *v.  s: the sudog that waits if there is nothing. */
+/* Receives into *v.  s: the sudog that waits if there is nothing; in its value is then the
+ * time at which it should try again. */
 enum chanresult chan_recv(struct hchan *c, struct val *v, int32_t s);
 
 /* Whether an operation could proceed at this moment. */
@@ -55,6 +67,12 @@ int32_t chan_select(struct selcase *cases, int32_t n, uint32_t random);
 
 /* False when it was closed already. */
 bool chan_close(struct hchan *c);
+
+/* Sets a timer (CHAN_NEVER: stops it; period < 0: leaves that as it is) and has all who wait
+ * try again.  Whether it had been set, and what it was set for was not received. */
+bool chan_settimer(struct hchan *c, double when, double period);
+double chan_when(struct hchan *c);
+double chan_period(struct hchan *c);
 
 /* s, whose wait was decided elsewhere, leaves the line it may still stand in. */
 void chan_leave(struct hchan *c, bool sends, int32_t s);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/os.h"
+#include "park/sudog.h"
 
 struct netpoll {
 	uv_loop_t loop;
@@ -110,7 +111,8 @@ void netpoll_wake(P *pp)
 
 bool waiter_ready(struct waiter *w, int32_t wake)
 {
-	bool waits = waiter_iswaiting(w);
+	/* It may stand in a line, too, where somebody can have decided its wait already. */
+	bool waits = waiter_iswaiting(w) && (w->gp->sel == 0 || sudogdecide((int32_t)w->gp->sel, DONE_YES));
 	if (waits)
 		goreadylast(w->gp, wake);
 	w->gp = NULL;

@@ -8,7 +8,8 @@
 
 #include "base/atomic.h"
 
-enum objkind { OBJ_CHAN, OBJ_WAITGROUP, OBJ_MUTEX, OBJ_ATOMIC, OBJ_CONN, OBJ_LISTENER, OBJ_KINDS };
+enum objkind { OBJ_CHAN, OBJ_WAITGROUP, OBJ_MUTEX, OBJ_ATOMIC, OBJ_CONN, OBJ_LISTENER,
+	       OBJ_TIMER, OBJ_DONE, OBJ_CTX, OBJ_KINDS };
 
 struct obj {
 	atomic_u32 refs;

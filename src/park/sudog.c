@@ -138,30 +138,18 @@ void sudogreadyall(int32_t s, int32_t code)
 	}
 }
 
-/* Whether somebody waits undecided; alive: no daemon. */
-static bool finds(int32_t line, bool alive)
+bool linewaits(int32_t line)
 {
 	int32_t s = line;
 	if (s == 0)
 		return false;
 	do {
 		int32_t done = load_relaxed(&sudogs.done[sudogs.own[s]]);
-		if ((done == DONE_NO || done == DONE_SHARED) &&
-		    !(alive && (sched.gs[sudogs.g[s]].flags & GF_DAEMON)))
+		if (done == DONE_NO || done == DONE_SHARED)
 			return true;
 		s = sudogs.next[s];
 	} while (s != line);
 	return false;
-}
-
-bool linewaits(int32_t line)
-{
-	return finds(line, false);
-}
-
-bool linealive(int32_t line)
-{
-	return finds(line, true);
 }
 
 void sudogready(int32_t s, int32_t code)

@@ -68,8 +68,6 @@ int32_t lineget(int32_t *line);
 bool linewaits(int32_t line);
 /* All whose wait was undecided, chained by next, and the line is empty. */
 int32_t linetakeall(int32_t *line);
-/* Whether somebody waits undecided who keeps the program alive.  All Ps idle. */
-bool linealive(int32_t line);
 
 /* Tells the G of s, whose wait we have decided; code > 0, or < 0 for the end of what it
  * waited for: 1 and -1, or by the case's number in a select. */

@@ -262,9 +262,6 @@ struct schedops {
 	/* Blocks until netpoll would have something to do, wakenetpoll was called, or
 	 * the time `until` (ns; < 0: for ever) has come.  Touches no G and no P. */
 	void (*netblock)(P *pp, int64_t until);
-	/* Whether a timer would ready a G, or a request is under way.  Holding sched.lock,
-	 * pp being idle or ours. */
-	bool (*pending)(P *pp);
 	/* gp stops waiting before its timer fired. */
 	void (*stoptimer)(G *gp);
 	/* Ends a netblock.  Any thread, and in a signal handler. */

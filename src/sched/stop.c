@@ -238,7 +238,7 @@ bool checkdead(void)
 			continue;
 		if (load_relaxed(&pp->status) != Pidle) /* halted, and not on its feet again */
 			return false;
-		if (hasincoming(pp) || !stealq_isempty(pp) || pp->nevent > 0 || sched.ops.pending(pp))
+		if (hasincoming(pp) || !stealq_isempty(pp) || pp->nevent > 0)
 			return false;
 	}
 	fetch_or_seqcst(&sched.stopping, STOP_EXIT);

@@ -1,0 +1,502 @@
+-- SPDX-License-Identifier: MIT
+
+-- context: deadlines, cancellation and values that go with a task, as Go's package context.
+--
+-- A context that can end knows its children: ending it ends them. One that only adds a value ends with the context that it
+-- was made of (its core). A deadline is no event: whoever looks at a context after it ends the context (due.lua's channels
+-- do so for those who wait), and its children have a deadline that is no later.
+--
+-- When a context first goes to another P, whether it has ended and why moves into a struct hctx (src/park/context.h). Each
+-- P that has children of it then has a goroutine that waits for its end and ends them. For the P that made it it stays the
+-- same table, with the same children.
+
+local core = require "luapark.core"
+local rt = require "luapark.rt"
+local share = require "luapark.share"
+local due = require "luapark.due"
+local chan = require("luapark.chan").chan
+
+local now, go = rt.now, core.go
+local newdone, closedone, NEVER = due.done, due.close, due.NEVER
+local getmetatable, setmetatable, type, error, tostring, pairs = getmetatable, setmetatable, type, error, tostring, pairs
+
+local context = {}
+
+local Context = {} -- the metatable of those at home, and
+Context.__index = Context
+local Shared = { __index = Context } -- of those that other Ps know
+
+-- Fields. The first two are a shared handle's (src/lua/share.c).
+local OBJECT, REF = 1, 2
+local PARENT = 3 -- false: a root's, and what came from elsewhere
+local CORE = 4 -- whose end is its end: itself, an ancestor, or false: it never ends
+local KEY, VALUE = 5, 6 -- what it adds; NONE
+local VALUES = 7 -- of one that came from elsewhere: all values, or false
+local DONE = 8 -- its channel, once somebody asked; false. From here on, of cores alone:
+local ERR, CAUSE = 9, 10 -- false while it lives; of those at home
+local DEADLINE = 11
+local DUECAUSE = 12 -- the cause if that passes
+local KIDS = 13 -- some child: they are linked in a circle; false
+local NEXT, PREV = 14, 15 -- its place among its parent's children; false: it is not there
+local WATCH = 16 -- a channel that ends the goroutine that waits for its end; false
+
+local NONE = {}
+
+local CANCELED, EXCEEDED = "context canceled", "context deadline exceeded"
+local codes = { [CANCELED] = "ECANCELED", [EXCEEDED] = "ETIMEDOUT" }
+local errors = { CANCELED, EXCEEDED } -- by enum ctxerr
+local numbers = { [CANCELED] = 1, [EXCEEDED] = 2 }
+
+-- The end -------------------------------------------------------------------------------------------------------------
+
+local cancel
+
+-- Takes child out of its parent's children.
+local function unlink(child)
+  local after = child[NEXT]
+  if not after then
+    return
+  end
+  local parent = child[PARENT][CORE]
+  if after == child then
+    parent[KIDS] = false
+    local watch = parent[WATCH]
+    if watch then
+      parent[WATCH] = false
+      watch:close()
+    end
+  else
+    local before = child[PREV]
+    before[NEXT], after[PREV] = after, before
+    if parent[KIDS] == child then
+      parent[KIDS] = after
+    end
+  end
+  child[NEXT], child[PREV] = false, false
+end
+
+-- The error of a core, or false.
+local function errof(c)
+  if getmetatable(c) == Shared then
+    return errors[rt.ctx_err(c[OBJECT])] or false
+  end
+  if c[ERR] then
+    return c[ERR]
+  elseif c[DEADLINE] < NEVER and now() >= c[DEADLINE] then
+    cancel(c, EXCEEDED, c[DUECAUSE])
+    return c[ERR]
+  end
+  return false
+end
+due.onexpire(errof)
+
+local function causeof(c)
+  local err = errof(c)
+  if not err then
+    return nil
+  end
+  local cause
+  if getmetatable(c) == Shared then
+    cause = core.ctxcause(c[REF])
+  else
+    cause = c[CAUSE]
+  end
+  if cause == nil or cause == NONE then
+    return err
+  end
+  return cause
+end
+
+-- Ends one core that lives; not its children. Whether it did.
+local function finish(c, err, cause)
+  if getmetatable(c) == Shared then
+    if cause == NONE then
+      cause = nil
+    end
+    if not core.ctxcancel(c[REF], numbers[err], cause) then
+      return false
+    end
+  else
+    if c[ERR] then
+      return false
+    end
+    c[ERR], c[CAUSE] = err, cause
+    if c[DONE] then
+      closedone(c[DONE])
+    end
+  end
+  return true
+end
+
+-- Ends all children of c, and theirs. Without recursion: contexts may be nested as deep as they like.
+local function finishkids(c, err, cause)
+  local todo, n = { c }, 1
+  while n > 0 do
+    local parent = todo[n]
+    todo[n] = nil
+    n = n - 1
+    local kid = parent[KIDS]
+    while kid do
+      unlink(kid)
+      finish(kid, err, cause)
+      if kid[KIDS] then
+        n = n + 1
+        todo[n] = kid
+      end
+      kid = parent[KIDS]
+    end
+  end
+end
+
+-- Ends the core c, unless it has ended.
+function cancel(c, err, cause)
+  if finish(c, err, cause) then
+    unlink(c)
+    if c[KIDS] then
+      finishkids(c, err, cause)
+    end
+  end
+end
+
+-- Children ------------------------------------------------------------------------------------------------------------
+
+local select -- select.lua's, which needs us
+
+function context.useselect(fn)
+  select = fn
+end
+
+-- What waits, on this P, for the end of a core that others may end.
+local function watcher(c, stop)
+  if select { c[DONE], stop } == 1 then
+    c[WATCH] = false
+    local err = errof(c)
+    finishkids(c, err, causeof(c))
+  end
+end
+
+local function watch(c)
+  local stop = chan()
+  c[WATCH] = stop
+  local g = go(watcher, c, stop)
+  g:daemon()
+end
+
+local function link(child, parent)
+  local first = parent[KIDS]
+  if not first then
+    child[NEXT], child[PREV] = child, child
+    parent[KIDS] = child
+    if getmetatable(parent) == Shared then
+      watch(parent)
+    end
+    return
+  end
+  local last = first[PREV]
+  child[NEXT], child[PREV] = first, last
+  last[NEXT], first[PREV] = child, child
+  -- Whoever forgets to cancel leaves a child here. One whose deadline has passed goes when its turn comes.
+  parent[KIDS] = first[NEXT]
+  if first[DEADLINE] < NEVER and errof(first) then
+    unlink(first)
+  end
+end
+
+local function new(parent, whose, key, value)
+  return setmetatable({ false, false, parent, whose, key, value, false, false, false, NONE, NEVER, NONE, false, false,
+    false, false }, Context)
+end
+
+-- A child of parent that can end, and does so at the deadline.
+local function newchild(parent, deadline, duecause)
+  local c = new(parent, false, NONE, NONE)
+  c[CORE] = c
+  local up = parent[CORE]
+  if up then
+    if up[DEADLINE] <= deadline then
+      deadline, duecause = up[DEADLINE], up[DUECAUSE]
+    end
+    local err = errof(up)
+    if err then
+      finish(c, err, causeof(up))
+      return c
+    end
+    link(c, up)
+  end
+  c[DEADLINE], c[DUECAUSE] = deadline, duecause
+  return c
+end
+
+-- The functions -------------------------------------------------------------------------------------------------------
+
+-- ctx, if it is one; level: whose fault it is otherwise, as for error.
+local function checked(ctx, n, fname, level)
+  local mt = getmetatable(ctx)
+  if mt ~= Context and mt ~= Shared then
+    error(("bad argument #%d to '%s' (context expected, got %s)"):format(n, fname,
+      ctx == nil and "no value" or type(ctx)), level + 1)
+  end
+  return ctx
+end
+context.checked = checked
+
+function context.is(v)
+  local mt = getmetatable(v)
+  return mt == Context or mt == Shared
+end
+
+-- Why the context has ended and that as a code, "ECANCELED" or "ETIMEDOUT"; or nothing.
+function context.ended(ctx)
+  local c = ctx[CORE]
+  local err = c and errof(c)
+  if err then
+    return err, codes[err]
+  end
+end
+
+-- The channel of its end, or nil if it never ends.
+local function doneof(ctx)
+  local c = ctx[CORE]
+  if not c then
+    return nil
+  end
+  local done = c[DONE]
+  if not done then
+    local err = errof(c)
+    done = newdone(c[DEADLINE], c)
+    c[DONE] = done
+    if err then
+      closedone(done)
+    end
+  end
+  return done
+end
+context.doneof = doneof
+
+-- What the functions that end a context run: known on all Ps, so that these may go there.
+function context.docancel(c, cause)
+  cancel(c, CANCELED, cause == nil and NONE or cause)
+end
+local docancel = context.docancel
+
+local function canceler(c)
+  return function(cause)
+    docancel(c, cause)
+  end
+end
+
+local background = new(false, false, NONE, NONE)
+
+-- background() -> ctx: the root, which never ends.
+function context.background()
+  return background
+end
+
+-- withcancel(parent) -> ctx, cancel: cancel([cause]) ends it, as the end of parent does.
+function context.withcancel(parent)
+  local c = newchild(checked(parent, 1, "withcancel", 2), NEVER, NONE)
+  return c, canceler(c)
+end
+
+local function checktime(t, fname)
+  if type(t) ~= "number" or t ~= t then
+    error(("bad argument #2 to '%s' (number of seconds expected, got %s)"):format(fname,
+      t == nil and "no value" or tostring(t)), 3)
+  end
+end
+
+local function withdeadline(parent, t, cause)
+  local c = newchild(parent, t, cause == nil and NONE or cause)
+  errof(c) -- it may have passed
+  return c, canceler(c)
+end
+
+-- withdeadline(parent, t [, cause]) -> ctx, cancel: it ends when lp.now() is t, with this cause.
+function context.withdeadline(parent, t, cause)
+  checked(parent, 1, "withdeadline", 2)
+  checktime(t, "withdeadline")
+  return withdeadline(parent, t, cause)
+end
+
+-- withtimeout(parent, s [, cause]) -> ctx, cancel: it ends in s seconds.
+function context.withtimeout(parent, s, cause)
+  checked(parent, 1, "withtimeout", 2)
+  checktime(s, "withtimeout")
+  return withdeadline(parent, now() + s, cause)
+end
+
+-- withvalue(parent, k, v) -> ctx, of which ctx:value(k) is v.
+function context.withvalue(parent, k, v)
+  checked(parent, 1, "withvalue", 2)
+  if k == nil or k ~= k then
+    error("bad argument #2 to 'withvalue' (key expected, got " .. tostring(k) .. ")", 2)
+  end
+  return new(parent, parent[CORE], k, v)
+end
+
+-- withoutcancel(parent) -> ctx with its values, which never ends.
+function context.withoutcancel(parent)
+  return new(checked(parent, 1, "withoutcancel", 2), false, NONE, NONE)
+end
+
+-- cause(ctx) -> what its cancel was told, or what ctx:err() says; nil while it lives.
+function context.cause(ctx)
+  return checked(ctx, 1, "cause", 2):cause()
+end
+
+-- afterfunc(ctx, fn) -> stop: fn() is called in a goroutine of its own once ctx has ended. stop() -> true if it will not be.
+function context.afterfunc(ctx, fn)
+  checked(ctx, 1, "afterfunc", 2)
+  if type(fn) ~= "function" then
+    error("bad argument #2 to 'afterfunc' (function expected, got " .. (fn == nil and "no value" or type(fn)) .. ")", 2)
+  end
+  local stopped, started = chan(), false
+  local done = doneof(ctx)
+  if done then
+    local g
+    g = go(function()
+      if select { done, stopped } == 1 and not started then
+        started = true
+        g:daemon(false)
+        return fn()
+      end
+    end)
+    g:daemon() -- to wait for the end of something is no task
+  end
+  return function()
+    if started then
+      return false
+    end
+    started = true
+    stopped:close()
+    return true
+  end
+end
+
+-- The methods ---------------------------------------------------------------------------------------------------------
+
+local function check(self, method)
+  local mt = getmetatable(self)
+  if mt ~= Context and mt ~= Shared then
+    error(("calling '%s' on bad self (context expected, got %s; call it with a colon)"):format(method, type(self)), 3)
+  end
+  return self[CORE]
+end
+
+local never -- a channel that is never closed
+
+-- A channel that is closed when the context ends.
+function Context:done()
+  check(self, "done")
+  local done = doneof(self)
+  if not done then
+    never = never or newdone(NEVER, NONE)
+    done = never
+  end
+  return done
+end
+
+-- nil, or "context canceled" or "context deadline exceeded".
+function Context:err()
+  local c = check(self, "err")
+  return c and errof(c) or nil
+end
+
+function Context:cause()
+  local c = check(self, "cause")
+  if c then
+    return causeof(c)
+  end
+end
+
+-- When it will end, on lp.now()'s clock; nil if no time is set.
+function Context:deadline()
+  local c = check(self, "deadline")
+  if c and c[DEADLINE] < NEVER then
+    return c[DEADLINE]
+  end
+end
+
+function Context:value(k)
+  check(self, "value")
+  local c = self
+  while c do
+    if c[KEY] == k then
+      return c[VALUE]
+    end
+    local values = c[VALUES]
+    if values and values[k] ~= nil then
+      return values[k]
+    end
+    c = c[PARENT]
+  end
+end
+
+function Context:__tostring()
+  local c = self[CORE]
+  return ("context [%s]"):format(c and errof(c) or "lives")
+end
+Shared.__tostring = Context.__tostring
+
+-- Crossing ------------------------------------------------------------------------------------------------------------
+
+local function flatten(ctx)
+  local values
+  local c = ctx
+  while c do
+    if c[KEY] ~= NONE then
+      values = values or {}
+      if values[c[KEY]] == nil then
+        values[c[KEY]] = c[VALUE]
+      end
+    end
+    for k, v in pairs(c[VALUES] or NONE) do
+      values = values or {}
+      if values[k] == nil then
+        values[k] = v
+      end
+    end
+    c = c[PARENT]
+  end
+  return values
+end
+
+local function unlessnone(v)
+  if v ~= NONE then
+    return v
+  end
+end
+
+-- Called by src/lua/share.c: core, channel, values, the deadline's cause, error, cause.
+core.oncontext(function(ctx)
+  local c = ctx[CORE]
+  if c ~= ctx then
+    return c, nil, flatten(ctx)
+  end
+  local err = errof(c)
+  return c, doneof(c), flatten(ctx), unlessnone(c[DUECAUSE]), err and numbers[err], unlessnone(c[CAUSE])
+end)
+
+local function adopt(ctx, object, ref)
+  if ctx then
+    ctx[OBJECT], ctx[REF] = object, ref
+    if ctx[KIDS] then
+      watch(ctx)
+    end
+    return ctx
+  end
+  local done, values, deadline = core.ctxparts(ref)
+  ctx = new(false, false, NONE, NONE)
+  ctx[OBJECT], ctx[REF] = object, ref
+  ctx[VALUES] = values or false
+  if done then
+    ctx[CORE], ctx[DONE], ctx[DEADLINE] = ctx, done, deadline
+  end
+  return ctx
+end
+
+share.class("ctx", Context, Shared, adopt)
+core.known("luapark.context", context)
+core.known("luapark.context.Context", Context)
+
+return context
