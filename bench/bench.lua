@@ -194,6 +194,62 @@ local function select2(capacity, n)
   check(sum, half * (half + 1))
 end
 
+-- The same from eight, each with a producer of its own.
+local function select8(n)
+  local cases, each = {}, math.floor(n / 8)
+  local function produce(c)
+    for i = 1, each do
+      c:send(i)
+    end
+  end
+  for i = 1, 8 do
+    cases[i] = chan(0)
+    go(produce, cases[i])
+  end
+  local sum = 0
+  for _ = 1, each * 8 do
+    local _, v = luapark.select(cases)
+    sum = sum + v
+  end
+  check(sum, 4 * each * (each + 1))
+end
+
+-- One operation is a timer that is made and stopped before it is due.
+local function timer(n)
+  local timer, stopped = luapark.timer, 0
+  for _ = 1, n do
+    if timer(3600):stop() then
+      stopped = stopped + 1
+    end
+  end
+  check(stopped, n)
+end
+
+-- One operation is a context that can be canceled, one of a thousand children that end with their parent.
+local function context(n)
+  local withcancel, background = luapark.context.withcancel, luapark.context.background()
+  local last
+  for _ = 1, n / 1000 do
+    local parent, cancel = withcancel(background)
+    for _ = 1, 1000 do
+      last = withcancel(parent)
+    end
+    cancel()
+    check(last:err(), "context canceled")
+  end
+end
+
+-- How much longer than asked for n sleeps of 100 us are, in the mean.
+local function overshoot(_, n)
+  local sum = 0
+  for _ = 1, n do
+    local start = now()
+    luapark.sleep(100e-6)
+    sum = sum + now() - start - 100e-6
+  end
+  return sum / n * 1e6, "us"
+end
+
 -- One operation is a lock and an unlock that nobody contends for.
 local function mutex(n)
   local m = luapark.mutex()
@@ -476,7 +532,11 @@ local benchmarks = {
   fanin8 = { fanin8, peroperation },
   select2 = { function(n) select2(0, n) end, peroperation },
   select2_buffered = { function(n) select2(128, n) end, peroperation },
+  select8 = { select8, peroperation },
   mutex = { mutex, peroperation },
+  timer = { timer, peroperation },
+  context = { context, peroperation },
+  overshoot = { nil, overshoot, 2000 },
   skynet = { skynet, total, 1000000 },
   remote_pingpong = { remote_pingpong, peroperation },
   ring = { ring, peroperation, 200000 },

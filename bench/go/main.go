@@ -9,6 +9,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"os"
@@ -38,7 +39,11 @@ var benchmarks = map[string]benchmark{
 	"fanin8":           {fanin8, perOperation, 0},
 	"select2":          {func(n int) { select2(0, n) }, perOperation, 0},
 	"select2_buffered": {func(n int) { select2(128, n) }, perOperation, 0},
+	"select8":          {select8, perOperation, 0},
 	"mutex":            {mutex, perOperation, 0},
+	"timer":            {timer, perOperation, 0},
+	"context":          {cancelling, perOperation, 0},
+	"overshoot":        {nil, overshoot, 2000},
 	"skynet":           {skynet, total, 1_000_000},
 	"remote_pingpong":  {pingpong, perOperation, 0}, // Go decides where the partner runs
 	"ring":             {ring, perOperation, 200_000},
@@ -273,6 +278,79 @@ func select2(capacity, n int) {
 		}
 	}
 	check(sum, half*(half-1))
+}
+
+// select8 receives from eight channels, each with a producer of its own.
+func select8(n int) {
+	var c [8]chan int
+	each := n / 8
+	for i := range c {
+		c[i] = make(chan int)
+		go func() {
+			for v := range each {
+				c[i] <- v
+			}
+		}()
+	}
+	sum := 0
+	for range each * 8 {
+		select {
+		case v := <-c[0]:
+			sum += v
+		case v := <-c[1]:
+			sum += v
+		case v := <-c[2]:
+			sum += v
+		case v := <-c[3]:
+			sum += v
+		case v := <-c[4]:
+			sum += v
+		case v := <-c[5]:
+			sum += v
+		case v := <-c[6]:
+			sum += v
+		case v := <-c[7]:
+			sum += v
+		}
+	}
+	check(sum, 4*each*(each-1))
+}
+
+// timer: one operation is a timer that is made and stopped before it is due.
+func timer(n int) {
+	stopped := 0
+	for range n {
+		if time.NewTimer(time.Hour).Stop() {
+			stopped++
+		}
+	}
+	check(stopped, n)
+}
+
+// cancelling: one operation is a context that can be canceled, one of a thousand children that end with their parent.
+func cancelling(n int) {
+	var last context.Context
+	for range n / 1000 {
+		parent, cancel := context.WithCancel(context.Background())
+		for range 1000 {
+			last, _ = context.WithCancel(parent)
+		}
+		cancel()
+		if last.Err() != context.Canceled {
+			fail("a child that was not canceled")
+		}
+	}
+}
+
+// overshoot: how much longer than asked for n sleeps of 100 us are, in the mean.
+func overshoot(_ func(int), n int) (float64, string) {
+	var sum time.Duration
+	for range n {
+		start := time.Now()
+		time.Sleep(100 * time.Microsecond)
+		sum += time.Since(start) - 100*time.Microsecond
+	}
+	return float64(sum.Microseconds()) / float64(n), "us"
 }
 
 // mutex: one operation is a lock and an unlock that nobody contends for.

@@ -28,19 +28,17 @@ local Shared = { __index = Context } -- of those that other Ps know
 
 -- Fields. The first two are a shared handle's (src/lua/share.c).
 local OBJECT, REF = 1, 2
+local ERR, CAUSE = 1, 2 -- of cores at home: false while it lives, or there is none
 local PARENT = 3 -- false: a root's, and what came from elsewhere
 local CORE = 4 -- whose end is its end: itself, an ancestor, or false: it never ends
-local KEY, VALUE = 5, 6 -- what it adds; NONE
-local VALUES = 7 -- of one that came from elsewhere: all values, or false
-local DONE = 8 -- its channel, once somebody asked; false. From here on, of cores alone:
-local ERR, CAUSE = 9, 10 -- false while it lives; of those at home
-local DEADLINE = 11
-local DUECAUSE = 12 -- the cause if that passes
-local KIDS = 13 -- some child: they are linked in a circle; false
-local NEXT, PREV = 14, 15 -- its place among its parent's children; false: it is not there
-local WATCH = 16 -- a channel that ends the goroutine that waits for its end; false
-
-local NONE = {}
+local DONE = 5 -- its channel, once somebody asked; false
+local DEADLINE = 6
+local DUECAUSE = 7 -- the cause if that passes; false
+local KIDS = 8 -- some child: they are linked in a circle; false
+local NEXT, PREV = 9, 10 -- its place among its parent's children; false: it is not there
+local KEY, VALUE = 11, 12 -- what it adds; or nil
+local WATCH = 13 -- a channel that ends the goroutine that waits for its end; or nil
+local VALUES = 14 -- of one that came from elsewhere: all values; or nil
 
 local CANCELED, EXCEEDED = "context canceled", "context deadline exceeded"
 local codes = { [CANCELED] = "ECANCELED", [EXCEEDED] = "ETIMEDOUT" }
@@ -62,7 +60,7 @@ local function unlink(child)
     parent[KIDS] = false
     local watch = parent[WATCH]
     if watch then
-      parent[WATCH] = false
+      parent[WATCH] = nil
       watch:close()
     end
   else
@@ -101,19 +99,13 @@ local function causeof(c)
   else
     cause = c[CAUSE]
   end
-  if cause == nil or cause == NONE then
-    return err
-  end
-  return cause
+  return cause or err
 end
 
 -- Ends one core that lives; not its children. Whether it did.
 local function finish(c, err, cause)
   if getmetatable(c) == Shared then
-    if cause == NONE then
-      cause = nil
-    end
-    if not core.ctxcancel(c[REF], numbers[err], cause) then
+    if not core.ctxcancel(c[REF], numbers[err], cause or nil) then
       return false
     end
   else
@@ -169,7 +161,7 @@ end
 -- What waits, on this P, for the end of a core that others may end.
 local function watcher(c, stop)
   if select { c[DONE], stop } == 1 then
-    c[WATCH] = false
+    c[WATCH] = nil
     local err = errof(c)
     finishkids(c, err, causeof(c))
   end
@@ -202,14 +194,16 @@ local function link(child, parent)
   end
 end
 
-local function new(parent, whose, key, value)
-  return setmetatable({ false, false, parent, whose, key, value, false, false, false, NONE, NEVER, NONE, false, false,
-    false, false }, Context)
+-- One that neither ends by itself nor adds anything.
+local function new(parent, whose)
+  local c = { false, false, false, false, false, 1 / 0, false, false, false, false } -- constants: one copy, no stores
+  c[PARENT], c[CORE] = parent, whose
+  return setmetatable(c, Context)
 end
 
 -- A child of parent that can end, and does so at the deadline.
 local function newchild(parent, deadline, duecause)
-  local c = new(parent, false, NONE, NONE)
+  local c = new(parent, false)
   c[CORE] = c
   local up = parent[CORE]
   if up then
@@ -275,7 +269,7 @@ context.doneof = doneof
 
 -- What the functions that end a context run: known on all Ps, so that these may go there.
 function context.docancel(c, cause)
-  cancel(c, CANCELED, cause == nil and NONE or cause)
+  cancel(c, CANCELED, cause or false)
 end
 local docancel = context.docancel
 
@@ -285,7 +279,7 @@ local function canceler(c)
   end
 end
 
-local background = new(false, false, NONE, NONE)
+local background = new(false, false)
 
 -- background() -> ctx: the root, which never ends.
 function context.background()
@@ -294,7 +288,7 @@ end
 
 -- withcancel(parent) -> ctx, cancel: cancel([cause]) ends it, as the end of parent does.
 function context.withcancel(parent)
-  local c = newchild(checked(parent, 1, "withcancel", 2), NEVER, NONE)
+  local c = newchild(checked(parent, 1, "withcancel", 2), NEVER, false)
   return c, canceler(c)
 end
 
@@ -306,7 +300,7 @@ local function checktime(t, fname)
 end
 
 local function withdeadline(parent, t, cause)
-  local c = newchild(parent, t, cause == nil and NONE or cause)
+  local c = newchild(parent, t, cause or false)
   errof(c) -- it may have passed
   return c, canceler(c)
 end
@@ -331,12 +325,14 @@ function context.withvalue(parent, k, v)
   if k == nil or k ~= k then
     error("bad argument #2 to 'withvalue' (key expected, got " .. tostring(k) .. ")", 2)
   end
-  return new(parent, parent[CORE], k, v)
+  local c = new(parent, parent[CORE])
+  c[KEY], c[VALUE] = k, v
+  return c
 end
 
 -- withoutcancel(parent) -> ctx with its values, which never ends.
 function context.withoutcancel(parent)
-  return new(checked(parent, 1, "withoutcancel", 2), false, NONE, NONE)
+  return new(checked(parent, 1, "withoutcancel", 2), false)
 end
 
 -- cause(ctx) -> what its cancel was told, or what ctx:err() says; nil while it lives.
@@ -390,7 +386,7 @@ function Context:done()
   check(self, "done")
   local done = doneof(self)
   if not done then
-    never = never or newdone(NEVER, NONE)
+    never = never or newdone(NEVER, background)
     done = never
   end
   return done
@@ -444,13 +440,13 @@ local function flatten(ctx)
   local values
   local c = ctx
   while c do
-    if c[KEY] ~= NONE then
+    if c[KEY] ~= nil then
       values = values or {}
       if values[c[KEY]] == nil then
         values[c[KEY]] = c[VALUE]
       end
     end
-    for k, v in pairs(c[VALUES] or NONE) do
+    for k, v in pairs(c[VALUES] or {}) do
       values = values or {}
       if values[k] == nil then
         values[k] = v
@@ -461,12 +457,6 @@ local function flatten(ctx)
   return values
 end
 
-local function unlessnone(v)
-  if v ~= NONE then
-    return v
-  end
-end
-
 -- Called by src/lua/share.c: core, channel, values, the deadline's cause, error, cause.
 core.oncontext(function(ctx)
   local c = ctx[CORE]
@@ -474,7 +464,7 @@ core.oncontext(function(ctx)
     return c, nil, flatten(ctx)
   end
   local err = errof(c)
-  return c, doneof(c), flatten(ctx), unlessnone(c[DUECAUSE]), err and numbers[err], unlessnone(c[CAUSE])
+  return c, doneof(c), flatten(ctx), c[DUECAUSE] or nil, err and numbers[err], err and c[CAUSE] or nil
 end)
 
 local function adopt(ctx, object, ref)
@@ -486,9 +476,9 @@ local function adopt(ctx, object, ref)
     return ctx
   end
   local done, values, deadline = core.ctxparts(ref)
-  ctx = new(false, false, NONE, NONE)
+  ctx = new(false, false)
   ctx[OBJECT], ctx[REF] = object, ref
-  ctx[VALUES] = values or false
+  ctx[VALUES] = values
   if done then
     ctx[CORE], ctx[DONE], ctx[DEADLINE] = ctx, done, deadline
   end

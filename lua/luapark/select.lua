@@ -25,7 +25,7 @@ local context = require "luapark.context"
 local carry = require("luapark.carry").carry
 
 local index, own, done, prev, vals = rt.sudogs.index, rt.sudogs.own, rt.sudogs.done, rt.sudogs.prev, rt.vals
-local elem, base, take, free, enqueue, leave = waitq.elem, rt.base, waitq.take, waitq.free, waitq.enqueue, waitq.leave
+local elem, base, free, enqueue, leave = waitq.elem, rt.base, waitq.free, waitq.enqueue, waitq.leave
 local chansend, chanrecv, chanleave, chanready, chanselect = rt.chan_send, rt.chan_recv, rt.chan_leave,
   rt.chan_ready, rt.chan_select
 local valfree = rt.valfree
@@ -38,6 +38,7 @@ local park, view, now = waitq.park, rt.view, rt.now
 isshared[Shared] = true
 local DONE, CLOSED, SHARED, VAL = share.DONE, share.CLOSED, waitq.SHARED, waitq.VAL
 local SELECT, NOCASES = core.reason.SELECT, core.reason.SELECTNOCASES
+local nopark, takeany = core.nopark, waitq.takeany
 local bit, getmetatable, type, error = require "bit", getmetatable, type, error
 local bxor, lshift, rshift, band = bit.bxor, bit.lshift, bit.rshift, bit.band
 
@@ -107,7 +108,7 @@ local function sent(case, level)
 end
 
 local function performshared(case, i, c, sends)
-  local s = waitq.takeany()
+  local s = takeany()
   local r
   if sends then
     local why = share.set(s, case.send)
@@ -160,8 +161,14 @@ end
 local function try(cases, n)
   local k, chosen, chosenc, chosensends = 0, 0, nil, false
   for i = 1, n do
-    local c, sends = decode(cases[i], i)
-    if c and isready(c, sends) then
+    local c, sends, is = cases[i], false, false
+    if getmetatable(c) == Chan then -- most are
+      is = c[N] > 0 or c[SQ] ~= 0 or c[SHUT]
+    else
+      c, sends = decode(c, i)
+      is = c and isready(c, sends)
+    end
+    if is then
       k = k + 1
       if k == 1 or random(k) == 0 then
         chosen, chosenc, chosensends = i, c, sends
@@ -178,95 +185,71 @@ local function try(cases, n)
   return true, i, v, ok
 end
 
--- What each sudog of a select stands for. Kept apart from the caller's table, which others may fill anew meanwhile.
-local sibling = {} -- the next of the same select
-local channels, lines = {}, {} -- whose line it stands in, and which
+-- Waiting --------------------------------------------------------------------------------------------------------------
 
--- Forgets s, which stands in no line any more.
-local function release(s)
-  elem[s - base] = false
-  channels[s - base] = false
-  sibling[s - base] = false
-end
+-- What a waiting select has in which lines: of case i, its channel (or false) at 2i - 1, and at 2i its sudog, negative if it
+-- sends. Kept apart from the caller's table, which others may fill anew meanwhile; and used again.
+local records, nrecords = {}, 0
 
 -- Takes the sudogs out again. -> whether the winning case received, and what
-local function delist(first, winner)
-  local byval = first and done[first] == VAL
-  local s, received, v = first, false, nil
-  while s do
-    local c, line = channels[s - base], lines[s - base]
-    local next = sibling[s - base]
-    local home = elem[s - base]
-    release(s)
-    local shared = isshared[getmetatable(c)]
-    if index[s] == winner then
-      received, v = line == RQ, home
-    elseif shared then
-      chanleave(c[HCHAN], line == SQ, s)
-    else
-      leave(c, line, s)
-    end
-    if byval and received and index[s] == winner then
-      v = share.get(s)
-    else
-      if shared then
-        valfree(vals[s])
-      end
-      free(s)
-    end
-    s = next or nil
-  end
-  return received, v
-end
-
--- Takes a sudog for every case, and one for `ended`, a context's channel, as case n + 1. -> the first, and how many are of
--- shared channels
-local function takeall(cases, n, ended)
-  local first, last
-  local nshared = 0
-  for i = 1, n + 1 do
-    local c, sends = ended, false
-    if i <= n then
-      c, sends = decode(cases[i], i)
-    end
+local function delist(rec, n, first, winner)
+  local byval, received, v = done[first] == VAL, false, nil
+  for i = 1, n do
+    local c, s = rec[2 * i - 1], rec[2 * i]
     if c then
-      local s = take(5)
-      index[s] = i
-      prev[s] = 0 -- in no line yet
-      channels[s - base], lines[s - base], sibling[s - base] = c, sends and SQ or RQ, false
-      if first then
-        own[s] = first
-        sibling[last - base] = s
-      else
-        first = s
+      rec[2 * i - 1] = false
+      local sends = s < 0
+      if sends then
+        s = -s
       end
-      last = s
-      if isshared[getmetatable(c)] then
-        nshared = nshared + 1
+      local shared = isshared[getmetatable(c)]
+      local kept = false
+      if i == winner then
+        if not sends then
+          received = true
+          if byval then
+            v = share.get(s) -- which frees it
+            kept = true
+          else
+            v = elem[s - base]
+          end
+        end
+      elseif shared then
+        chanleave(c[HCHAN], sends, s)
+      elseif prev[s] ~= 0 then
+        leave(c, sends and SQ or RQ, s)
+      end
+      if not kept then
+        if shared then
+          valfree(vals[s])
+        end
+        elem[s - base] = false
+        free(s)
       end
     end
   end
-  return first, nshared
+  nrecords = nrecords + 1
+  records[nrecords] = rec
+  return received, v
 end
 
 local selcases, capacity = nil, 0 -- for chan_select; only in use where nobody else can run
 
 -- Puts the sudogs of shared cases into their lines, or does one that is ready: its number, negative if it is closed; or 0.
-local function enlistshared(first, nshared)
+local function enlistshared(rec, n, first, nshared)
   if nshared > capacity then
     capacity = nshared * 2
     selcases = ffi.new("struct luapark_selcase[?]", capacity)
   end
   done[first] = SHARED
-  local k, s = 0, first
-  while s do
-    local c = channels[s - base]
-    if isshared[getmetatable(c)] then
+  local k = 0
+  for i = 1, n do
+    local c, s = rec[2 * i - 1], rec[2 * i]
+    if c and isshared[getmetatable(c)] then
       local case = selcases[k]
-      case.c, case.s, case.sends = c[HCHAN], s, lines[s - base] == SQ and 1 or 0
+      case.c, case.s, case.sends = c[HCHAN], s < 0 and -s or s, s < 0 and 1 or 0
       k = k + 1
     end
-    s = sibling[s - base] or nil
   end
   local r = chanselect(selcases, k, random(0x3fffffff) + 1)
   if r == 0 then
@@ -276,70 +259,133 @@ local function enlistshared(first, nshared)
   return r < 0 and -i or i
 end
 
--- Puts a sudog into every case's line. -> the first, and the case that was done instead (as enlistshared). Or nil if one has
--- become ready at home.
-local function enlist(cases, n, ended)
-  local first, nshared = takeall(cases, n, ended)
-  local s = first
-  while s do -- what is sent, before anybody can see it
-    if lines[s - base] == SQ then
-      local v = cases[index[s]].send
-      if getmetatable(channels[s - base]) == Shared then
-        local why = share.set(s, v)
-        if why then
-          delist(first, 0)
-          error(why, 4)
-        end
-      else
-        elem[s - base] = sent(cases[index[s]], 4)
-      end
-    end
-    s = sibling[s - base] or nil
-  end
-  s = first
-  while s do -- a finalizer may have run meanwhile, and used a channel
-    local c = channels[s - base]
-    if not isshared[getmetatable(c)] and isready(c, lines[s - base] == SQ) then
-      delist(first, 0)
-      return nil
-    end
-    s = sibling[s - base] or nil
-  end
-  if nshared > 0 then
-    local i = enlistshared(first, nshared)
-    if i ~= 0 then
-      done[first] = VAL
-      return first, i
+-- Whether a case at home has become ready: a finalizer may have run meanwhile, and used its channel.
+local function homeready(rec, n)
+  for i = 1, n do
+    local c = rec[2 * i - 1]
+    if c and not isshared[getmetatable(c)] and isready(c, rec[2 * i] < 0) then
+      return true
     end
   end
-  s = first
-  while s do
-    local c = channels[s - base]
-    if not isshared[getmetatable(c)] then
-      enqueue(c, lines[s - base], s)
-    end
-    s = sibling[s - base] or nil
-  end
-  return first, 0
 end
 
--- When the first of the channels that s and its siblings wait for becomes ready by itself.
-local function firstdue(s)
+-- What the cases that send do, before anybody can see it. -> nothing, or why it cannot be sent
+local function setsent(rec, n, cases)
+  for i = 1, n do
+    local c, s = rec[2 * i - 1], rec[2 * i]
+    if c and s < 0 then
+      if isshared[getmetatable(c)] then
+        local why = share.set(-s, cases[i].send)
+        if why then
+          return why
+        end
+      else
+        elem[-s - base] = sent(cases[i], 4)
+      end
+    end
+  end
+end
+
+-- When the first of these channels becomes ready by itself.
+local function firstdue(rec, n)
   local first = NEVER
-  while s do
-    local c, when = channels[s - base], NEVER
-    local mt = getmetatable(c)
+  for i = 1, n do
+    local c, when = rec[2 * i - 1], NEVER
+    local mt = c and getmetatable(c)
     if ishome[mt] then
       when = c[WHEN]
-    elseif mt ~= Chan and mt ~= Shared then
-      when = vals[s].u.n -- chan_select has told it
+    elseif c and mt ~= Chan and mt ~= Shared then
+      when = vals[rec[2 * i]].u.n -- chan_select has told it
     end
     if when < first then
       first = when
     end
-    s = sibling[s - base] or nil
   end
   return first
+end
+
+-- Waits in all lines; ended: a context's channel, which is then case n + 1. -> nothing: look again; or the winner, negative
+-- if its channel is closed, whether it received, and what
+local function wait(cases, n, ended, deadline)
+  local why = nopark()
+  if why then
+    error(why, 3)
+  end
+  local rec
+  if nrecords > 0 then
+    rec = records[nrecords]
+    nrecords = nrecords - 1
+  else
+    rec = {}
+  end
+  local first, nshared, ndue, nsends = 0, 0, 0, 0
+  for i = 1, n + 1 do
+    local c, sends = ended, false
+    if i <= n then
+      c = cases[i]
+      if getmetatable(c) ~= Chan then
+        c, sends = decode(c, i)
+      end
+    end
+    if c then
+      local s = takeany()
+      if first == 0 then
+        first = s
+      end
+      own[s], index[s], prev[s] = first, i, 0 -- in no line yet
+      rec[2 * i - 1], rec[2 * i] = c, sends and -s or s
+      local mt = getmetatable(c)
+      if mt ~= Chan then
+        nshared = nshared + (isshared[mt] and 1 or 0)
+        ndue = ndue + (mt == Shared and 0 or 1)
+      end
+      nsends = nsends + (sends and 1 or 0)
+    else
+      rec[2 * i - 1], rec[2 * i] = false, 0
+    end
+  end
+  n = n + 1
+  if nsends > 0 then
+    why = setsent(rec, n, cases)
+    if why then
+      delist(rec, n, first, 0)
+      error(why, 3)
+    end
+  end
+  if homeready(rec, n) then
+    delist(rec, n, first, 0)
+    return nil
+  end
+  local wake = 0
+  if nshared > 0 then
+    wake = enlistshared(rec, n, first, nshared)
+    if wake ~= 0 then
+      done[first] = VAL
+    end
+  end
+  local waits = wake == 0
+  if waits then
+    for i = 1, n do
+      local c, s = rec[2 * i - 1], rec[2 * i]
+      if c and not isshared[getmetatable(c)] then
+        enqueue(c, s < 0 and SQ or RQ, s < 0 and -s or s)
+      end
+    end
+    local when = ndue > 0 and firstdue(rec, n) or NEVER
+    why = park(first ~= 0 and SELECT or NOCASES, first, secondsto(when < deadline and when or deadline))
+    wake = view.wake
+    if why then
+      delist(rec, n, first, 0)
+      error(why, 3)
+    end
+  end
+  local winner = wake < 0 and -wake or wake
+  -- A timer that wakes who waits for it was stopped or reset.
+  local again = wake == 0 or waits and ndue > 0 and wake > 0 and istimer[getmetatable(rec[2 * winner - 1])]
+  local received, v = delist(rec, n, first, winner)
+  if not again then
+    return wake, received, v
+  end
 end
 
 local function seconds(t)
@@ -347,44 +393,6 @@ local function seconds(t)
     error("bad argument #1 to 'select' (timeout: number of seconds expected, got " .. tostring(t) .. ")", 3)
   end
   return t
-end
-
--- The channel of the sudog that stands for this case.
-local function chosen(s, i)
-  while index[s] ~= i do
-    s = sibling[s - base]
-  end
-  return channels[s - base]
-end
-
--- Waits in all lines. -> nothing: look again; or the winner, negative if its channel is closed, whether it received, and
--- what
-local function wait(cases, n, ended, deadline)
-  local why = core.nopark()
-  if why then
-    error(why, 3)
-  end
-  local first, wake = enlist(cases, n, ended)
-  if not wake then
-    return nil
-  end
-  local waited = wake == 0
-  if waited then
-    local when = firstdue(first)
-    why = park(first and SELECT or NOCASES, first or 0, secondsto(when < deadline and when or deadline))
-    wake = view.wake
-    if why then
-      delist(first, 0)
-      error(why, 3)
-    end
-  end
-  local winner = wake < 0 and -wake or wake
-  -- A timer that wakes who waits for it was stopped or reset.
-  local again = wake == 0 or waited and wake > 0 and first and istimer[getmetatable(chosen(first, winner))]
-  local received, v = delist(first, winner)
-  if not again then
-    return wake, received, v
-  end
 end
 
 -- The slow half: looks and waits by turns. It is called by a tail call, so that its caller's line is one level up; and the
