@@ -216,9 +216,9 @@ end
 
 -- One operation is a timer that is made and stopped before it is due.
 local function timer(n)
-  local timer, stopped = luapark.timer, 0
+  local new, stopped = luapark.timer, 0
   for _ = 1, n do
-    if timer(3600):stop() then
+    if new(3600):stop() then
       stopped = stopped + 1
     end
   end

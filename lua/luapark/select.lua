@@ -161,7 +161,7 @@ end
 local function try(cases, n)
   local k, chosen, chosenc, chosensends = 0, 0, nil, false
   for i = 1, n do
-    local c, sends, is = cases[i], false, false
+    local c, sends, is = cases[i], false
     if getmetatable(c) == Chan then -- most are
       is = c[N] > 0 or c[SQ] ~= 0 or c[SHUT]
     else
