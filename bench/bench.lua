@@ -7,6 +7,8 @@
 -- N is the size of a repetition (operations, leaves or goroutines) and is chosen here where it is not given.
 -- The number of processors is LUAPARK_MAXPROCS, from the environment.
 
+local hist = require "luapark.hist"
+
 local now, numgoroutine = luapark.now, luapark.numgoroutine
 
 local function fail(why)
@@ -260,6 +262,21 @@ local function mutex(n)
     m:unlock()
   end
   check(count, n)
+end
+
+-- 1,024 latencies in microseconds, from 20 us to 20 ms, in no order.
+local latencies = {}
+for i = 0, 1023 do
+  latencies[i] = math.floor(20 * 1000 ^ (i * 389 % 1024 / 1024))
+end
+
+-- One operation is a value recorded in a histogram.
+local function histogram(n)
+  local h = hist.new()
+  for i = 1, n do
+    h:record(latencies[i % 1024])
+  end
+  check(h:count(), n)
 end
 
 local function node(up, first, leaves)
@@ -537,6 +554,7 @@ local benchmarks = {
   timer = { timer, peroperation },
   context = { context, peroperation },
   overshoot = { nil, overshoot, 2000 },
+  histogram = { histogram, peroperation },
   skynet = { skynet, total, 1000000 },
   remote_pingpong = { remote_pingpong, peroperation },
   ring = { ring, peroperation, 200000 },

@@ -35,6 +35,7 @@ mutex            1 -
 timer            1 x0.5
 context          1 x0.5
 overshoot        1 =150
+histogram        1 -
 skynet           1 x1
 parked_100k      1 =700
 parked_1m        1 =700

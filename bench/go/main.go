@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/bits"
 	"os"
 	"os/exec"
 	"runtime"
@@ -44,6 +45,7 @@ var benchmarks = map[string]benchmark{
 	"timer":            {timer, perOperation, 0},
 	"context":          {cancelling, perOperation, 0},
 	"overshoot":        {nil, overshoot, 2000},
+	"histogram":        {histogram, perOperation, 0},
 	"skynet":           {skynet, total, 1_000_000},
 	"remote_pingpong":  {pingpong, perOperation, 0}, // Go decides where the partner runs
 	"ring":             {ring, perOperation, 200_000},
@@ -363,6 +365,40 @@ func mutex(n int) {
 		m.Unlock()
 	}
 	check(count, n)
+}
+
+// Counts in the layout of HdrHistogram: from 1 to 3.6e9, to 3 digits.
+type counts struct {
+	slots [23 * 1024]int64
+	total int64
+}
+
+func (c *counts) record(v int64) bool {
+	doublings := 53 - bits.LeadingZeros64(uint64(v)|2047)
+	slot := doublings<<10 + int(v>>doublings)
+	if slot < 0 || slot >= len(c.slots) {
+		return false
+	}
+	c.slots[slot]++
+	c.total++
+	return true
+}
+
+// 1,024 times in microseconds, from 20 us to 20 ms, in no order.
+var latencies = func() (l [1024]int64) {
+	for i := range l {
+		l[i] = int64(20 * math.Pow(1000, float64(i*389%1024)/1024))
+	}
+	return
+}()
+
+// histogram records; one operation is a value.
+func histogram(n int) {
+	var c counts
+	for i := 1; i <= n; i++ {
+		c.record(latencies[i%1024])
+	}
+	check(int(c.total), n)
 }
 
 // skynet is the tree of goroutines, ten to a node, whose n leaves send their numbers up; n is a power of ten.
