@@ -279,6 +279,63 @@ local function histogram(n)
   check(h:count(), n)
 end
 
+-- A hundred goroutines take turns at a mutex; who has it lets the others run, so that they have to wait.
+local function mutex100(n)
+  local m, wg = luapark.mutex(), luapark.waitgroup()
+  local count, each = 0, math.ceil(n / 100)
+  for _ = 1, 100 do
+    wg:go(function()
+      for _ = 1, each do
+        m:lock()
+        count = count + 1
+        gosched()
+        m:unlock()
+      end
+    end)
+  end
+  wg:wait()
+  check(count, each * 100)
+end
+
+-- One operation is one of a thousand goroutines that are counted, and waited for.
+local function waitgroup(n)
+  local wg = luapark.waitgroup()
+  for _ = 1, n, 1000 do
+    for _ = 1, 1000 do
+      wg:go(empty)
+    end
+    wg:wait()
+  end
+end
+
+-- One operation is a reader's lock and unlock that nobody contends for.
+local function rwmutex(n)
+  local m = luapark.rwmutex()
+  local count = 0
+  for _ = 1, n do
+    m:rlock()
+    count = count + 1
+    m:runlock()
+  end
+  check(count, n)
+end
+
+-- Reads and writes numbers in a map of a thousand strings, nine to one.
+local function map(n)
+  local m, sum = luapark.map(), 0
+  for i = 0, 1023 do
+    m:store(names[i], 1)
+  end
+  for i = 1, n do
+    if i % 10 == 0 then
+      m:store(names[i % 1024], 1)
+    else
+      sum = sum + m:load(names[i % 1024])
+    end
+  end
+  check(sum, n - math.floor(n / 10))
+end
+
 local function node(up, first, leaves)
   if leaves == 1 then
     up:send(first)
@@ -555,6 +612,10 @@ local benchmarks = {
   context = { context, peroperation },
   overshoot = { nil, overshoot, 2000 },
   histogram = { histogram, peroperation },
+  mutex100 = { mutex100, peroperation },
+  rwmutex = { rwmutex, peroperation },
+  waitgroup = { waitgroup, peroperation },
+  map = { map, peroperation },
   skynet = { skynet, total, 1000000 },
   remote_pingpong = { remote_pingpong, peroperation },
   ring = { ring, peroperation, 200000 },

@@ -31,11 +31,15 @@ fanin8           1 -
 select2          1 x0.5
 select2_buffered 1 x0.5
 select8          1 x0.5
-mutex            1 -
 timer            1 x0.5
 context          1 x0.5
 overshoot        1 =150
 histogram        1 -
+mutex            1 x0.5
+mutex100         1 x1
+rwmutex          1 -
+waitgroup        1 x1
+map              1 -
 skynet           1 x1
 parked_100k      1 =700
 parked_1m        1 =700

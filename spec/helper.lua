@@ -31,6 +31,13 @@ function helper.eventually(cond, n)
   return cond()
 end
 
+-- o, a handle, as if it had gone to another P and come back.
+function helper.shared(o)
+  local core = require "luapark.core"
+  core.drop(core.pack("share", o))
+  return o
+end
+
 -- Runs everybody else until they all wait (or have had n turns each).
 function helper.settle(n)
   for _ = 1, n or 10 do

@@ -329,6 +329,67 @@ describe("several runs in one process", function()
     ]])
   end)
 
+  it("leave nobody in the lines of what they waited for, whether at home or shared, asleep or awake", function()
+    expect("8\n", [[
+      local lp = require "luapark"
+      local core = require "luapark.core"
+      local n = 0
+      for round = 1, 8 do
+        local m, rw, s, wg = lp.mutex(), lp.rwmutex(), lp.semaphore(1), lp.waitgroup()
+        local c = lp.cond(m)
+        if round % 2 == 0 then
+          core.drop(core.pack("share", m, wg)) -- another P might know them
+        end
+        local function waiters()
+          for i = 1, 2 do
+            lp.go(function() m:lock() c:wait() end)
+            lp.go(m.lock, m, i == 1 and 60 or nil)
+            lp.go(rw.lock, rw)
+            lp.go(rw.rlock, rw)
+            lp.go(s.acquire, s)
+            lp.go(wg.wait, wg)
+          end
+          for _ = 1, 5 do lp.gosched() end
+        end
+        assert(not pcall(lp.run, function()
+          m:lock() rw:rlock() s:acquire() wg:add()
+          waiters()
+          if round > 4 then
+            m:unlock() -- wakes one, which does not run any more
+          end
+          error "failed"
+        end))
+        lp.run(function()
+          if round <= 4 then
+            m:unlock()
+          end
+          assert(rw:tryrlock())
+          rw:runlock()
+          rw:runlock()
+          assert(rw:trylock())
+          s:release()
+          assert(s:tryacquire())
+          wg:done()
+          local got = 0
+          m:lock()
+          for _ = 1, 3 do
+            lp.go(function() m:lock() c:wait() m:unlock() got = got + 1 end)
+          end
+          lp.gosched()
+          m:unlock()
+          for i = 1, 3 do
+            for _ = 1, 20 do lp.gosched() end
+            assert(got == i - 1)
+            c:signal()
+          end
+          while got < 3 do lp.gosched() end
+          n = n + 1
+        end)
+      end
+      print(n)
+    ]])
+  end)
+
   it("do not grow the process's memory", function()
     expect("true\n", [[
       local lp = require "luapark"

@@ -19,7 +19,7 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 passed=0 failed=0
 
-[ $# -gt 0 ] || set -- graph trees sync churn threads
+[ $# -gt 0 ] || set -- graph trees sync limits churn threads
 ms=$((seconds * 1000 / $# / ${#configurations[@]}))
 each=$((ms / 1000)).$(printf %03d $((ms % 1000)))
 for program; do

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 
--- sync: wait groups and mutexes.
+-- sync: wait groups, mutexes and atomics.
 
 local helper = require "spec.helper"
 local lp = helper.lp
@@ -168,40 +168,6 @@ describe("a mutex", function()
     assert.is_true(m:trylock())
   end))
 
-  it("is handed on first come, first served", run(function()
-    local m, order = lp.mutex(), {}
-    m:lock()
-    for i = 1, 20 do
-      go(function()
-        m:lock()
-        order[#order + 1] = i
-        gosched()
-        m:unlock()
-      end)
-      gosched()
-    end
-    m:unlock()
-    assert.is_true(helper.eventually(function() return #order == 20 end))
-    for i = 1, 20 do
-      assert.equal(i, order[i])
-    end
-    settle()
-    assert.is_true(m:trylock())
-  end))
-
-  it("cannot be snatched from the one it was handed to", run(function()
-    local m, got = lp.mutex(), false
-    m:lock()
-    go(function() m:lock(); got = true end)
-    gosched()
-    m:unlock()
-    assert.is_false(m:trylock()) -- it is the waiter's already
-    gosched()
-    assert.is_true(got)
-    m:unlock()
-    assert.is_true(m:trylock())
-  end))
-
   it("is tried without waiting", run(function()
     local m = lp.mutex()
     assert.is_true(m:trylock())
@@ -232,6 +198,7 @@ describe("a mutex", function()
     failshere("calling 'lock' on bad self (mutex expected, got nil", function() m.lock() end)
     failshere("calling 'unlock' on bad self", function() m.unlock() end)
     failshere("calling 'trylock' on bad self", function() m.trylock(lp.waitgroup()) end)
+    failshere("calling 'unlock' on bad self", function() m.unlock(lp.rwmutex()) end)
   end))
 
   it("works under C functions and in coroutines", run(function()
@@ -263,4 +230,229 @@ describe("a mutex", function()
     assert.matches("all goroutines are asleep %- deadlock!\n\ngoroutine 1 %[sync.Mutex.Lock%]:", err)
     assert.equal(2, status)
   end)
+end)
+
+-- The two modes of Go's mutex. The first that waits is woken and loses, where it is said to: for it others run only when
+-- the body lets them.
+for _, where in ipairs { "at home", "shared" } do
+  describe("a mutex " .. where, function()
+    local order, m
+
+    -- Goroutines wait for it, one after the other, which is locked.
+    local function waiting(n)
+      order, m = {}, lp.mutex()
+      if where == "shared" then
+        helper.shared(m)
+      end
+      m:lock()
+      for i = 1, n do
+        go(function()
+          m:lock()
+          order[#order + 1] = i
+          gosched()
+          m:unlock()
+        end)
+        gosched()
+      end
+    end
+
+    -- The first one is woken, but somebody else is faster.
+    local function lose()
+      m:unlock()
+      assert.is_true(m:trylock())
+      gosched()
+      assert.same({}, order)
+    end
+
+    it("is had first by who waits longest", run(function()
+      waiting(20)
+      m:unlock()
+      assert.is_true(helper.eventually(function() return #order == 20 end))
+      for i = 1, 20 do
+        assert.equal(i, order[i])
+      end
+      settle()
+      assert.is_true(m:trylock())
+    end))
+
+    it("is let go of, and whoever runs may have it", run(function()
+      waiting(1)
+      m:unlock()
+      m:lock()
+      m:unlock()
+      assert.is_true(m:trylock())
+      m:unlock()
+      assert.is_true(helper.eventually(function() return #order == 1 end))
+    end))
+
+    it("wakes one at a time, which keeps its place when it loses", run(function()
+      waiting(5)
+      for _ = 1, 3 do
+        lose()
+      end
+      m:unlock()
+      assert.is_true(helper.eventually(function() return #order == 5 end))
+      assert.same({ 1, 2, 3, 4, 5 }, order)
+    end))
+
+    it("is handed to who has waited for too long, and was never free", run(function()
+      waiting(1)
+      lp.sleep(0.002)
+      lose()
+      m:unlock()
+      assert.is_false(m:trylock())
+      gosched()
+      assert.same({ 1 }, order)
+      settle() -- it was the last one, so all is as before
+      assert.is_true(m:trylock())
+      go(function() m:lock(); m:unlock() end)
+      gosched()
+      m:unlock()
+      assert.is_true(m:trylock())
+      m:unlock()
+    end))
+
+    it("is handed on to all who have waited for long", run(function()
+      waiting(3)
+      lp.sleep(0.002)
+      lose()
+      m:unlock()
+      for i = 1, 3 do
+        assert.is_false(m:trylock())
+        assert.is_true(helper.eventually(function() return #order == i end))
+      end
+      assert.is_true(helper.eventually(function() return m:trylock() end))
+    end))
+
+    it("is no longer handed on when who gets it has not waited long", run(function()
+      waiting(1)
+      lp.sleep(0.002)
+      lose()
+      local late
+      go(function() m:lock(); late = true; m:unlock() end)
+      gosched()
+      m:unlock() -- to the first; the other has only just come
+      gosched()
+      assert.same({ 1 }, order)
+      assert.is_nil(late)
+      assert.is_true(helper.eventually(function() return late end))
+      settle()
+      assert.is_true(m:trylock())
+    end))
+
+    it("starving is unlocked when all who waited have given up", run(function()
+      m = lp.mutex()
+      if where == "shared" then
+        helper.shared(m)
+      end
+      m:lock()
+      local said
+      go(function() said = { m:lock(0.05) } end)
+      gosched()
+      lp.sleep(0.002)
+      m:unlock()
+      m:lock()
+      assert.is_true(helper.eventually(function() return said end, 1e8))
+      assert.same({ nil, "timeout", "ETIMEDOUT" }, said)
+      m:unlock()
+      assert.is_true(m:trylock())
+    end))
+
+    -- Go's TestMutexFairness: one holds it nearly all the time, another must have it ten times.
+    it("cannot be kept from the others", run(function()
+      m = lp.mutex()
+      if where == "shared" then
+        helper.shared(m)
+      end
+      local stop, greedy = false, lp.waitgroup()
+      greedy:go(function()
+        while not stop do
+          m:lock()
+          lp.sleep(0.0001)
+          m:unlock()
+        end
+      end)
+      local start = lp.now()
+      for _ = 1, 10 do
+        lp.sleep(0.0001)
+        m:lock()
+        m:unlock()
+      end
+      stop = true
+      greedy:wait()
+      assert.is_true(lp.now() - start < 20)
+    end))
+  end)
+end
+
+it("a mutex that others wait for becomes shared without their noticing", run(function()
+  for turn = 1, 4 do
+    local m, order = lp.mutex(), {}
+    m:lock()
+    for i = 1, 4 do
+      go(function()
+        local got = m:lock(i == 2 and 0.02 or nil)
+        order[#order + 1] = i
+        if got then
+          m:unlock()
+        end
+      end)
+      gosched()
+    end
+    if turn == 1 then -- all wait
+      helper.shared(m)
+    elseif turn == 2 then -- one is awake
+      m:unlock()
+      helper.shared(m)
+      m:lock()
+    else -- it has lost, and starves
+      lp.sleep(0.002)
+      m:unlock()
+      m:lock()
+      gosched()
+      if turn == 4 then -- and has been given it
+        m:unlock()
+      end
+      helper.shared(m)
+    end
+    assert.is_false(m:trylock())
+    if turn < 4 then
+      assert.is_true(helper.eventually(function() return order[1] == 2 end, 1e8)) -- it gave up
+      m:unlock()
+    end
+    assert.is_true(helper.eventually(function() return #order == 4 end))
+    assert.is_true(helper.eventually(function() return m:trylock() end))
+    table.sort(order)
+    assert.same({ 1, 2, 3, 4 }, order)
+  end
+end))
+
+describe("an atomic", function()
+  it("has bits", run(function()
+    local a = lp.atomic(6)
+    assert.equal(6, a:band(3))
+    assert.equal(2, a:bor(8))
+    assert.equal(10, a:band(bit.bnot(8)))
+    assert.equal(2, a:load())
+    assert.equal(2, a:bor(2 ^ 52))
+    assert.equal(2 ^ 52 + 2, a:band(-1))
+    assert.equal(2 ^ 52 + 2, a:bor(-2 ^ 53))
+    assert.equal(-2 ^ 52 + 2, a:swap(0))
+  end))
+
+  it("refuses what has no bits, at the caller's line", run(function()
+    local a = lp.atomic(1)
+    for _, method in ipairs { "band", "bor" } do
+      for _, bad in ipairs { 1.5, 2 ^ 53, -2 ^ 53 - 2, 0 / 0, 1 / 0, -1 / 0 } do
+        failshere("bad argument #1 to '" .. method .. "' (whole number from -2^53 to 2^53 - 1 expected, got ",
+          function() a[method](a, bad) end)
+      end
+      failshere("expected, got string)", function() a[method](a, "1") end)
+      failshere("expected, got no value)", function() a[method](a) end)
+      failshere("calling '" .. method .. "' on bad self (atomic expected, got number", function() a[method](1) end)
+      a:store(0.5)
+      failshere("'" .. method .. "' of an atomic that holds no whole number", function() a[method](a, 1) end)
+      assert.equal(0.5, a:swap(1))
+    end
+  end))
 end)

@@ -46,6 +46,10 @@ var benchmarks = map[string]benchmark{
 	"context":          {cancelling, perOperation, 0},
 	"overshoot":        {nil, overshoot, 2000},
 	"histogram":        {histogram, perOperation, 0},
+	"mutex100":         {mutex100, perOperation, 0},
+	"rwmutex":          {rwmutex, perOperation, 0},
+	"waitgroup":        {waitgroup, perOperation, 0},
+	"map":              {syncMap, perOperation, 0},
 	"skynet":           {skynet, total, 1_000_000},
 	"remote_pingpong":  {pingpong, perOperation, 0}, // Go decides where the partner runs
 	"ring":             {ring, perOperation, 200_000},
@@ -399,6 +403,70 @@ func histogram(n int) {
 		c.record(latencies[i%1024])
 	}
 	check(int(c.total), n)
+}
+
+// mutex100 has a hundred goroutines take turns at a mutex; who has it lets the others run, so that they have to wait.
+func mutex100(n int) {
+	var m sync.Mutex
+	var wg sync.WaitGroup
+	count, each := 0, (n+99)/100
+	wg.Add(100)
+	for range 100 {
+		go func() {
+			for range each {
+				m.Lock()
+				count++
+				runtime.Gosched()
+				m.Unlock()
+			}
+			wg.Done()
+		}()
+	}
+	wg.Wait()
+	check(count, each*100)
+}
+
+// waitgroup: one operation is one of a thousand goroutines that are counted, and waited for.
+func waitgroup(n int) {
+	var wg sync.WaitGroup
+	for i := 0; i < n; i += 1000 {
+		for range 1000 {
+			wg.Add(1)
+			go wg.Done()
+		}
+		wg.Wait()
+	}
+}
+
+// rwmutex: one operation is a reader's lock and unlock that nobody contends for.
+func rwmutex(n int) {
+	var m sync.RWMutex
+	count := 0
+	for range n {
+		m.RLock()
+		count++
+		m.RUnlock()
+	}
+	check(count, n)
+}
+
+// syncMap reads and writes numbers in a map of a thousand strings, nine to one.
+func syncMap(n int) {
+	names := names()
+	var m sync.Map
+	for _, name := range names {
+		m.Store(name, 1)
+	}
+	sum := 0
+	for i := range n {
+		if (i+1)%10 == 0 {
+			m.Store(names[i%1024], 1)
+		} else {
+			v, _ := m.Load(names[i%1024])
+			sum += v.(int)
+		}
+	}
+	check(sum, n-n/10)
 }
 
 // skynet is the tree of goroutines, ten to a node, whose n leaves send their numbers up; n is a power of ten.

@@ -9,10 +9,12 @@ end
 local core = require "luapark.core"
 local rt = require "luapark.rt"
 local channel = require "luapark.chan"
+local exits = require "luapark.exits"
 local sync = require "luapark.sync"
 local time = require "luapark.time"
 local due = require "luapark.due"
 local context = require "luapark.context"
+local errgroup = require "luapark.errgroup"
 
 local luapark = {
   _VERSION = "0.1.0",
@@ -49,11 +51,17 @@ local luapark = {
   afterfunc = time.afterfunc,
 
   context = context,
+  errgroup = errgroup.new,
 
   -- sync
   waitgroup = sync.waitgroup,
   mutex = sync.mutex,
+  rwmutex = sync.rwmutex,
+  cond = sync.cond,
+  once = sync.once,
+  semaphore = sync.semaphore,
   atomic = sync.atomic,
+  map = sync.map,
 }
 
 local error, type = error, type
@@ -106,6 +114,7 @@ end
 
 -- Ends the running goroutine, wherever it stands.
 function luapark.goexit()
+  exits.finish()
   sync.exiting()
   return core.goexit()
 end
@@ -139,9 +148,8 @@ core.standard(require, print, coroutine.running, coroutine.yield, coroutine.isyi
   debug.gethook, math.randomseed)
 core.known("luapark", luapark)
 core.known("luapark.chan.Chan", channel.Chan)
-core.known("luapark.sync.WaitGroup", sync.WaitGroup)
-core.known("luapark.sync.Mutex", sync.Mutex)
-core.known("luapark.sync.Atomic", sync.Atomic)
-core.known("luapark.sync.call", sync.call) -- what wg:go runs
+for name, object in pairs(sync.known) do
+  core.known("luapark.sync." .. name, object)
+end
 
 return luapark

@@ -14,8 +14,8 @@ local context = require "luapark.context"
 
 local index, own, done, prev, vals, decide = rt.sudogs.index, rt.sudogs.own, rt.sudogs.done, rt.sudogs.prev, rt.vals,
   rt.decide
-local enqueue, leave, free, takeany, SHARED = waitq.enqueue, waitq.leave, waitq.free, waitq.takeany,
-  waitq.SHARED
+local enqueue, leave, free, takeany, SHARED, YES = waitq.enqueue, waitq.leave, waitq.free, waitq.takeany,
+  waitq.SHARED, waitq.YES
 local chanrecv, chanleave, park = rt.chan_recv, rt.chan_leave, core.park
 local RQ, HCHAN, ishome = channel.RQ, channel.HCHAN, due.homes
 local doneof, ended, secondsto = context.doneof, context.ended, due.secondsto
@@ -35,7 +35,7 @@ function limit.check(l, n, fname, level)
   elseif context.is(l) then
     return nil, l
   end
-  error(("bad argument #%d to '%s' (seconds or a context expected, got %s)"):format(n, fname,
+  error(("bad argument #%d to '%s' (limit: seconds or a context expected, got %s)"):format(n, fname,
     type(l) == "number" and tostring(l) or type(l)), level + 1)
 end
 
@@ -76,12 +76,19 @@ function limit.delist(ctx, d, parked)
   else
     chanleave(c[HCHAN], false, d)
   end
-  local news = not parked and done[o] ~= 0 and not (done[o] == SHARED and decide(o))
+  local news = not parked and done[o] ~= 0 and not (done[o] == SHARED and decide(o, YES))
   free(d)
   if news then
     park()
   end
   return news
+end
+
+-- s, which stands for a wait, waits again: it can be decided as enlist has said.
+function limit.openagain(ctx, s)
+  if done[s] == 0 and not ishome[getmetatable(doneof(ctx))] then
+    done[s] = SHARED
+  end
 end
 
 -- The less of two numbers of seconds, of which nil is for ever.

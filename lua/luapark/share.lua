@@ -19,14 +19,15 @@ local sendnum, chansend, chanrecv, valstring, valfree = rt.chan_sendnum, rt.chan
   rt.valfree
 local park, nopark, encode, decode = core.park, core.nopark, core.encode, core.decode
 local RECVREASON, SENDREASON = core.reason.CHANRECV, core.reason.CHANSEND
-local type, error, setmetatable, ffistring, cast = type, error, setmetatable, ffi.string, ffi.cast
+local type, error, getmetatable, setmetatable = type, error, getmetatable, setmetatable
+local ffistring, cast = ffi.string, ffi.cast
 
 local share = {}
 
 -- Handles --------------------------------------------------------------------------------------------------------------
 
-local kinds = { chan = 0, waitgroup = 1, mutex = 2, atomic = 3, conn = 4, listener = 5, timer = 6, done = 7,
-  ctx = 8 } -- enum objkind
+local kinds = { chan = 0, waitgroup = 1, mutex = 2, atomic = 3, conn = 4, listener = 5, rwmutex = 6, cond = 7, once = 8,
+  semaphore = 9, map = 10, timer = 11, done = 12, ctx = 13 } -- enum objkind
 local modules = { [kinds.conn] = "luapark.net", [kinds.listener] = "luapark.net" } -- kind -> who brings its class
 local classes = {} -- kind -> metatable of shared handles
 local adopts = {} -- kind -> what makes the handle, where that is more than the address
@@ -41,6 +42,19 @@ function share.class(kind, home, shared, adopt)
   core.class(kinds[kind], home, shared)
   carry.handle(home)
   carry.handle(shared)
+end
+
+-- A handle of a new object, of a kind that is always shared.
+function share.new(kind, n)
+  return core.object(kinds[kind], n)
+end
+
+-- For a method: the object of self; an error if that is no handle with this metatable.
+function share.object(self, class, method, name)
+  if getmetatable(self) ~= class then
+    error(("calling '%s' on bad self (%s expected, got %s; call it with a colon)"):format(method, name, type(self)), 3)
+  end
+  return self[OBJECT]
 end
 
 -- The handle of an object: the one that was at home, or a new one. Called by src/lua/share.c.

@@ -1,66 +1,37 @@
 -- SPDX-License-Identifier: MIT
 
--- sync: wait groups, mutexes and atomics, as in Go's packages sync and sync/atomic.
+-- sync: wait groups and atomics, as in Go's packages sync and sync/atomic; and the table of what else there is.
 --
--- Wait groups and mutexes are at home in this state until they go to another P, as channels are (chan.lua, share.lua).
+-- Wait groups and mutexes are at home in this state until they go to another P, as channels are (chan.lua, share.lua). The
+-- others are shared from the start.
 
 local core = require "luapark.core"
 local rt = require "luapark.rt"
 local waitq = require "luapark.waitq"
 local share = require "luapark.share"
+local waiting = require "luapark.wait"
+local mutex = require "luapark.mutex"
+local rwmutex = require "luapark.rwmutex"
+local cond = require "luapark.cond"
+local once = require "luapark.once"
+local semaphore = require "luapark.semaphore"
+local map = require "luapark.map"
 
-local gslot, view, ready = rt.sudogs.g, rt.view, rt.ready
-local take, free, enqueue, dequeue, leave = waitq.take, waitq.free, waitq.enqueue, waitq.dequeue, waitq.leave
-local park, reason, go = waitq.park, core.reason, core.go
-local getmetatable, setmetatable, type, error, tostring = getmetatable, setmetatable, type, error, tostring
+local gslot, ready, object = rt.sudogs.g, rt.ready, share.object
+local enqueue, dequeue, leave = waitq.enqueue, waitq.dequeue, waitq.leave
+local wait, checklimit = waiting.wait, waiting.checklimit
+local go, outermost = core.go, core.outermost
+local getmetatable, setmetatable, select, type, error, tostring = getmetatable, setmetatable, select, type, error,
+  tostring
 
-local sync = {}
-
--- As channels, these are tables with an array part alone: COUNT (of a mutex: whether it is locked) and the line of who
--- waits. Of a shared one, OBJECT is its address.
-local COUNT, LOCKED, LINE = 1, 1, 2
-local OBJECT = 1
-
--- For a method whose self is no object at home: its address if it is shared.
-local function checkshared(self, shared, method, name)
-  if getmetatable(self) ~= shared then
-    error(("calling '%s' on bad self (%s expected, got %s; call it with a colon)"):format(method, name, type(self)), 3)
-  end
-  return self[OBJECT]
-end
-
--- Parks the running goroutine in t's line until somebody dequeues it.
-local function wait(t, why)
-  local s = take(3)
-  enqueue(t, LINE, s)
-  local refused = park(why, s)
-  if refused then
-    leave(t, LINE, s)
-  end
-  free(s)
-  if refused then
-    error(refused, 3)
-  end
-end
-
--- The same for a shared object: enlist(o, s) puts s into its line unless there is nothing to wait for.
-local function waitshared(o, why, enlist)
-  local s = share.take(3)
-  if enlist(o, s) then
-    park(why, s)
-  end
-  free(s)
-end
-
--- Wakes the longest waiting; false if nobody waits.
-local function wakeone(t)
-  local s = dequeue(t, LINE)
-  if s == 0 then
-    return false
-  end
-  ready(gslot[s], 1)
-  return true
-end
+local sync = {
+  mutex = mutex.mutex,
+  rwmutex = rwmutex.rwmutex,
+  cond = cond.cond,
+  once = once.once,
+  semaphore = semaphore.semaphore,
+  map = map.map,
+}
 
 -- Wait groups ----------------------------------------------------------------------------------------------------------
 
@@ -69,9 +40,22 @@ WaitGroup.__index = WaitGroup
 local SharedWaitGroup = { __index = WaitGroup }
 share.class("waitgroup", WaitGroup, SharedWaitGroup)
 
+-- As channels, these are tables with an array part alone: the counter and the line of who waits. Of a shared one, OBJECT
+-- is its address.
+local COUNT, LINE = 1, 2
+local OBJECT = 1
+
 -- waitgroup() -> wg: counts goroutines that are under way.
 function sync.waitgroup()
   return setmetatable({ 0, 0 }, WaitGroup)
+end
+
+local function wakeall(wg)
+  local s = dequeue(wg, LINE)
+  if s ~= 0 then
+    ready(gslot[s], 1)
+    return wakeall(wg)
+  end
 end
 
 -- The methods' core; o: the object of a shared one.
@@ -88,13 +72,13 @@ local function add(wg, o, n, name)
   end
   wg[COUNT] = count
   if count == 0 and wg[LINE] ~= 0 then
-    while wakeone(wg) do end
+    wakeall(wg)
   end
 end
 
 -- Adds n (1 by default, may be negative) to the counter; at zero all who wait go on.
 function WaitGroup:add(n)
-  local o = getmetatable(self) ~= WaitGroup and checkshared(self, SharedWaitGroup, "add", "wait group")
+  local o = getmetatable(self) ~= WaitGroup and object(self, SharedWaitGroup, "add", "wait group")
   if n == nil then
     n = 1
   elseif type(n) ~= "number" or n % 1 ~= 0 then
@@ -104,107 +88,88 @@ function WaitGroup:add(n)
 end
 
 function WaitGroup:done()
-  local o = getmetatable(self) ~= WaitGroup and checkshared(self, SharedWaitGroup, "done", "wait group")
+  local o = getmetatable(self) ~= WaitGroup and object(self, SharedWaitGroup, "done", "wait group")
   add(self, o, -1, "done")
 end
 
--- Parks until the counter is zero.
-function WaitGroup:wait()
-  if getmetatable(self) ~= WaitGroup then
-    waitshared(checkshared(self, SharedWaitGroup, "wait", "wait group"), reason.WAITGROUP, rt.waitgroup_wait)
-  elseif self[COUNT] > 0 then
-    wait(self, reason.WAITGROUP)
+local WAIT = { reason = core.reason.WAITGROUP, home = WaitGroup }
+
+function WAIT.enlist(wg, s)
+  if getmetatable(wg) ~= WaitGroup then
+    return rt.waitgroup_wait(wg[OBJECT], s)
+  elseif wg[COUNT] == 0 then
+    return false
+  end
+  enqueue(wg, LINE, s)
+  return true
+end
+
+function WAIT.leave(wg, s)
+  if getmetatable(wg) ~= WaitGroup then
+    rt.waitgroup_leave(wg[OBJECT], s)
+  else
+    leave(wg, LINE, s)
   end
 end
 
--- Goroutine's slot -> the group that counts it, for those that end by goexit (which calls sync.exiting).
-local counted = {}
+-- Parks until the counter is zero: true; or nil, why and its code, when it took longer than `limit`.
+function WaitGroup:wait(limit)
+  if limit ~= nil then
+    local why, code = checklimit(limit, 1, "wait")
+    if why then
+      return nil, why, code
+    end
+  end
+  if getmetatable(self) ~= WaitGroup then
+    if not rt.waitgroup_wait(object(self, SharedWaitGroup, "wait", "wait group"), 0) then
+      return true
+    end
+  elseif self[COUNT] == 0 then
+    return true
+  end
+  return wait(self, WAIT, limit)
+end
 
 local function finish(wg)
-  counted[view.cur] = nil
   add(wg, getmetatable(wg) ~= WaitGroup and wg[OBJECT], -1, "go")
 end
 
+-- What a counted goroutine runs, with arguments and without. It is interpreted: its end is no Lua function's that a trace
+-- could go on in. So what is there most often is there without a call.
+local function call(wg, fn, ...)
+  fn(...)
+  return finish(wg)
+end
+
+local function call0(wg, fn)
+  fn()
+  local count = wg[COUNT]
+  if getmetatable(wg) == WaitGroup and count > 1 then
+    wg[COUNT] = count - 1
+    return
+  end
+  return finish(wg)
+end
+
+-- The running goroutine ends by goexit.
 function sync.exiting()
-  local wg = counted[view.cur]
+  local wg = outermost(call) or outermost(call0)
   if wg then
     finish(wg)
   end
 end
 
-local function call(wg, fn, ...)
-  counted[view.cur] = wg
-  fn(...)
-  finish(wg)
-end
-
 -- Starts fn(...) as a goroutine counted by the group. -> g
 function WaitGroup:go(fn, ...)
-  local o = getmetatable(self) ~= WaitGroup and checkshared(self, SharedWaitGroup, "go", "wait group")
+  local o = getmetatable(self) ~= WaitGroup and object(self, SharedWaitGroup, "go", "wait group")
   if type(fn) ~= "function" then
     error("bad argument #1 to 'go' (function expected, got " .. (fn == nil and "no value" or type(fn)) .. ")", 2)
   end
   add(self, o, 1, "go")
+  if select("#", ...) == 0 then
+    return go(call0, self, fn)
+  end
   return go(call, self, fn, ...) -- a tail call: it is the caller who created it
-end
-
--- Mutexes --------------------------------------------------------------------------------------------------------------
-
-local Mutex = {}
-Mutex.__index = Mutex
-local SharedMutex = { __index = Mutex }
-share.class("mutex", Mutex, SharedMutex)
-
--- mutex() -> m. First come, first served: unlock hands the mutex to who waits longest.
-function sync.mutex()
-  return setmetatable({ false, 0 }, Mutex)
-end
-
-local function lockshared(m, s)
-  return not rt.mutex_lock(m, s)
-end
-
--- Parks until the mutex is this goroutine's.
-function Mutex:lock()
-  if getmetatable(self) ~= Mutex then
-    local m = checkshared(self, SharedMutex, "lock", "mutex")
-    if not rt.mutex_lock(m, 0) then
-      waitshared(m, reason.MUTEX, lockshared) -- who unlocks leaves it locked for us
-    end
-    return
-  end
-  if not self[LOCKED] then
-    self[LOCKED] = true
-    return
-  end
-  wait(self, reason.MUTEX)
-end
-
--- Locks it if that can be done at once: whether it was.
-function Mutex:trylock()
-  if getmetatable(self) ~= Mutex then
-    return rt.mutex_lock(checkshared(self, SharedMutex, "trylock", "mutex"), 0)
-  end
-  if self[LOCKED] then
-    return false
-  end
-  self[LOCKED] = true
-  return true
-end
-
-function Mutex:unlock()
-  if getmetatable(self) ~= Mutex then
-    if not rt.mutex_unlock(checkshared(self, SharedMutex, "unlock", "mutex")) then
-      error("unlock of unlocked mutex", 2)
-    end
-    return
-  end
-  if not self[LOCKED] then
-    error("unlock of unlocked mutex", 2)
-  end
-  if self[LINE] == 0 or not wakeone(self) then
-    self[LOCKED] = false
-  end
 end
 
 -- Atomics --------------------------------------------------------------------------------------------------------------
@@ -222,35 +187,73 @@ end
 
 -- atomic([n]) -> a: a number that goroutines on all Ps may change. Nothing here parks.
 function sync.atomic(n)
-  return core.atomic(n == nil and 0 or checknumber(n, 1, "atomic"))
+  return share.new("atomic", n == nil and 0 or checknumber(n, 1, "atomic"))
 end
 
 function Atomic:load()
-  return rt.atomic_load(checkshared(self, Atomic, "load", "atomic"))
+  return rt.atomic_load(object(self, Atomic, "load", "atomic"))
 end
 
 function Atomic:store(n)
-  rt.atomic_store(checkshared(self, Atomic, "store", "atomic"), checknumber(n, 1, "store"))
+  rt.atomic_store(object(self, Atomic, "store", "atomic"), checknumber(n, 1, "store"))
 end
 
 -- Adds n. -> the new value
 function Atomic:add(n)
-  return rt.atomic_add(checkshared(self, Atomic, "add", "atomic"), checknumber(n, 1, "add"))
+  return rt.atomic_add(object(self, Atomic, "add", "atomic"), checknumber(n, 1, "add"))
 end
 
 -- Stores n. -> the old value
 function Atomic:swap(n)
-  return rt.atomic_swap(checkshared(self, Atomic, "swap", "atomic"), checknumber(n, 1, "swap"))
+  return rt.atomic_swap(object(self, Atomic, "swap", "atomic"), checknumber(n, 1, "swap"))
 end
 
 -- Stores new if old is there: whether it was.
 function Atomic:cas(old, new)
-  return rt.atomic_cas(checkshared(self, Atomic, "cas", "atomic"), checknumber(old, 1, "cas"), checknumber(new, 2, "cas"))
+  return rt.atomic_cas(object(self, Atomic, "cas", "atomic"), checknumber(old, 1, "cas"), checknumber(new, 2, "cas"))
+end
+
+-- A number of which bits can be told: in two's complement as Go's int64, as far as a double counts.
+local function checkbits(n, method)
+  if type(n) ~= "number" or n % 1 ~= 0 or n < -2 ^ 53 or n >= 2 ^ 53 then
+    error(("bad argument #1 to '%s' (whole number from -2^53 to 2^53 - 1 expected, got %s)"):format(method,
+      n == nil and "no value" or type(n) == "number" and tostring(n) or type(n)), 3)
+  end
+  return n
+end
+
+local function checkold(old, method)
+  if old ~= old then
+    error(("'%s' of an atomic that holds no whole number from -2^53 to 2^53 - 1"):format(method), 2) -- of a tail call
+  end
+  return old
+end
+
+-- Keeps the bits that n has, too. -> the old value
+function Atomic:band(n)
+  return checkold(rt.atomic_and(object(self, Atomic, "band", "atomic"), checkbits(n, "band")), "band")
+end
+
+-- Sets the bits that n has. -> the old value
+function Atomic:bor(n)
+  return checkold(rt.atomic_or(object(self, Atomic, "bor", "atomic"), checkbits(n, "bor")), "bor")
 end
 
 function Atomic:__tostring()
   return ("atomic(%.14g)"):format(self:load())
 end
 
-sync.WaitGroup, sync.Mutex, sync.Atomic, sync.call = WaitGroup, Mutex, Atomic, call
+-- What crosses between states by name: classes, and what wg:go runs.
+sync.known = {
+  WaitGroup = WaitGroup,
+  Mutex = mutex.Mutex,
+  Atomic = Atomic,
+  RWMutex = rwmutex.RWMutex,
+  Cond = cond.Cond,
+  Once = once.Once,
+  Semaphore = semaphore.Semaphore,
+  Map = map.Map,
+  call = call,
+  call0 = call0,
+}
 return sync

@@ -11,7 +11,8 @@
 -- and for whoever wakes:
 --   s = dequeue(t, field); ...; ready(gslot[s], wake)
 -- dequeue passes over waiters whose wait has been decided elsewhere (another case of their select, a timeout) and
--- decides the wait of the one it returns: nobody else will. The waiter frees its sudogs when it runs again.
+-- decides the wait of the one it returns: nobody else will. The waiter frees its sudogs when it runs again. (What waits
+-- in one line only, maybe up to a limit, goes through wait.lua.)
 
 local core = require "luapark.core"
 local rt = require "luapark.rt"
@@ -26,8 +27,8 @@ local cpark, cparkfor = core.park, core.parkfor
 local waitq = {}
 
 -- `done` of the sudog that stands for a wait.
-local NO, YES, SHARED, VAL = 0, 1, 2, 3 -- enum sudogdone
-waitq.SHARED, waitq.VAL = SHARED, VAL
+local NO, YES, SHARED, VAL, WOKEN = 0, 1, 2, 3, 4 -- enum sudogdone
+waitq.NO, waitq.YES, waitq.SHARED, waitq.VAL = NO, YES, SHARED, VAL
 
 -- sudog - base -> the value it brings (a sender's) or was given (a receiver's); false when it has none. Never nil for long:
 -- with holes the table would be a hash, and each access ten times the work.
@@ -123,13 +124,36 @@ local function dequeue(t, field)
   if d == NO then
     done[o] = YES
     return s
-  elseif d == SHARED and decide(o) then -- it stands in a shared line, too
+  elseif d == SHARED and decide(o, YES) then -- it stands in a shared line, too
     return s
   end
   prev[s] = 0 -- out of the line, for whoever cleans up after the decided wait
   return dequeue(t, field)
 end
 waitq.dequeue = dequeue
+
+-- The longest waiting, to be woken: it competes for what it waits for, and keeps its place until it has won or gives up.
+-- 0: there is none, or it is awake already.
+local function rouse(t, field)
+  local s = t[field]
+  if s == 0 then
+    return 0
+  end
+  local o = own[s]
+  local d = done[o]
+  if d == NO then
+    done[o] = WOKEN
+    return s
+  elseif d == WOKEN then
+    return 0
+  elseif d == SHARED and decide(o, WOKEN) then
+    return s
+  end
+  unlink(t, field, s)
+  prev[s] = 0
+  return rouse(t, field)
+end
+waitq.rouse = rouse
 
 -- For a waiter that runs again: takes s out of its line if it still stands there.
 function waitq.leave(t, field, s)

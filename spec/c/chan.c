@@ -333,7 +333,8 @@ TEST(chan_frees_what_nobody_took)
 	CHECK_EQ(v.u.m->n, 0);
 	val_free(&v);
 	CHECK_EQ(nfreed, 2);
-	struct valstr *text = malloc(sizeof *text + 3);
+	struct valstr *text = calloc(1, sizeof *text + 3);
+	store_relaxed(&text->refs, 1);
 	CHECK(text);
 	text->len = 3;
 	memcpy(text->data, "abc", 3);

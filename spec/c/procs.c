@@ -336,21 +336,37 @@ OVERPROCS(procs_conserve)
 	sim_term();
 }
 
-/* A mutex that is handed from P to P. */
+/* A mutex that goes from P to P; some wait for it only so long. */
 static struct hmutex *mutex;
 static int counter;
+
+/* ns: 0 for ever.  False when it gave up. */
+static bool lockfor(G *gp, int64_t ns)
+{
+	int64_t since = nanotime();
+	int32_t s = sim_sudog(gp->p, gp), wake = 1;
+	bool ours = mutex_lock(mutex, s, false);
+	while (!ours && wake) {
+		gp->sel = (uint32_t)s;
+		wake = sim_park(gp, WR_MUTEX, ns ? since + ns : 0);
+		bool starving = nanotime() - since > 1000000;
+		if (wake == MUTEX_YOURS)
+			mutex_inherit(mutex, starving);
+		ours = wake && (wake == MUTEX_YOURS || mutex_lock(mutex, s, starving));
+	}
+	if (!ours)
+		mutex_leave(mutex, s);
+	sim_freesudog(gp->p, s);
+	return ours;
+}
 
 static enum gout locker(G *gp, void *ud)
 {
 	(void)ud;
 	spread(gp, SENDERS);
 	for (int i = 0; i < EACH; i++) {
-		int32_t s = sim_sudog(gp->p, gp);
-		if (!mutex_lock(mutex, s)) {
-			gp->sel = (uint32_t)s;
-			CHECK_EQ(sim_park(gp, WR_MUTEX, 0), 1);
-		}
-		sim_freesudog(gp->p, s);
+		while (!lockfor(gp, i % 4 == 0 ? 20000 : 0))
+			;
 		int n = counter;
 		if (i % 16 == 0)
 			sim_gosched(gp);

@@ -4,22 +4,7 @@
 #include <math.h>
 #include <sched.h>
 
-#include "base/randord.h"
-#include "sim.h"
-#include "test.h"
-
-static int32_t waiter(void)
-{
-	return sim_sudog(&p0, sim_waiter(&p0));
-}
-
-static void check_woken(int32_t s)
-{
-	const G *gp = runqget(&p0);
-	CHECK_EQ(gp ? gp->slot : 0, sudogs.g[s]);
-	CHECK_EQ(gp->wake, 1);
-	CHECK_EQ(sudogs.done[s], DONE_VAL);
-}
+#include "waiters.h"
 
 /* Wait groups ----------------------------------------------------------------- */
 
@@ -60,29 +45,154 @@ TEST(sync_waitgroup)
 
 /* Mutexes ---------------------------------------------------------------------- */
 
-TEST(sync_mutex)
+static struct hmutex *locked(int n, int32_t s[])
 {
-	int32_t s[3];
 	sim_init((struct schedops){0});
 	struct hmutex *m = mutex_new();
-	CHECK(!mutex_unlock(m));
-	CHECK(mutex_lock(m, waiter()));
-	CHECK(!mutex_lock(m, 0)); /* only tries */
-	CHECK_EQ(m->line, 0);
-	for (int i = 0; i < 3; i++)
-		CHECK(!mutex_lock(m, s[i] = waiter()));
-	mutex_leave(m, s[1]);
-	CHECK(mutex_unlock(m)); /* it goes to the heir without ever being free */
-	check_woken(s[0]);
-	CHECK(m->locked && !mutex_lock(m, 0));
-	CHECK(mutex_unlock(m));
-	check_woken(s[2]);
-	CHECK(mutex_unlock(m));
-	CHECK(!m->locked && !mutex_unlock(m));
+	CHECK(mutex_lock(m, waiter(), false));
+	for (int i = 0; i < n; i++)
+		CHECK(!mutex_lock(m, s[i] = waiter(), false));
+	return m;
+}
+
+static void end(struct hmutex *m)
+{
 	CHECK_EQ(runqlen(&p0), 0);
-	CHECK(mutex_lock(m, 0));
+	CHECK_EQ(m->line, 0);
 	obj_unref(&m->o);
 	sim_term();
+}
+
+TEST(sync_mutex)
+{
+	struct hmutex *m = locked(0, NULL);
+	CHECK(!mutex_lock(m, 0, false)); /* only tries */
+	CHECK_EQ(m->line, 0);
+	CHECK(mutex_unlock(m));
+	CHECK(!mutex_unlock(m));
+	CHECK(mutex_lock(m, 0, false));
+	end(m);
+}
+
+/* Who unlocks lets go of it; the longest waiting competes, and keeps its place. */
+TEST(sync_mutex_normal)
+{
+	int32_t s[3];
+	struct hmutex *m = locked(3, s);
+	mutex_leave(m, s[1]);
+	CHECK(mutex_unlock(m));
+	CHECK(!m->locked);
+	CHECK(mutex_lock(m, 0, false)); /* somebody comes by */
+	CHECK(mutex_unlock(m));
+	CHECK(mutex_lock(m, 0, false));
+	check_wokenby(s[0], MUTEX_FREE, DONE_WOKEN); /* it was woken once; nobody else was */
+	CHECK_EQ(runqlen(&p0), 0);
+	CHECK(!mutex_lock(m, s[0], false)); /* it loses, and is the first in line as before */
+	CHECK_EQ(m->line, s[0]);
+	CHECK_EQ(sudogs.done[s[0]], DONE_SHARED);
+	sim_waitagain(&sched.gs[sudogs.g[s[0]]]);
+	CHECK(mutex_unlock(m));
+	check_wokenby(s[0], MUTEX_FREE, DONE_WOKEN);
+	CHECK(mutex_lock(m, s[0], false)); /* it wins */
+	CHECK_EQ(m->line, s[2]);
+	CHECK(!m->starving);
+	CHECK(mutex_unlock(m));
+	check_wokenby(s[2], MUTEX_FREE, DONE_WOKEN);
+	CHECK(mutex_lock(m, s[2], true)); /* after long; but there is nobody to be protected from */
+	CHECK(!m->starving);
+	end(m);
+}
+
+/* Who has lost and waited for long has it handed over, and so have those behind it. */
+TEST(sync_mutex_starving)
+{
+	int32_t s[4];
+	struct hmutex *m = locked(4, s);
+	CHECK(mutex_unlock(m));
+	CHECK(mutex_lock(m, 0, false));
+	check_wokenby(s[0], MUTEX_FREE, DONE_WOKEN);
+	CHECK(!mutex_lock(m, s[0], true));
+	sim_waitagain(&sched.gs[sudogs.g[s[0]]]);
+	CHECK(m->starving);
+	CHECK(mutex_unlock(m));
+	CHECK(m->locked && !mutex_lock(m, 0, false)); /* it was never free */
+	check_wokenby(s[0], MUTEX_YOURS, DONE_VAL);
+	mutex_inherit(m, true);
+	CHECK(m->starving); /* others may have waited as long */
+	timedout(s[1]);
+	CHECK(mutex_unlock(m));
+	check_wokenby(s[2], MUTEX_YOURS, DONE_VAL); /* s[1] is passed over */
+	mutex_inherit(m, false);
+	CHECK(!m->starving);
+	mutex_leave(m, s[1]);
+	CHECK(mutex_unlock(m));
+	CHECK(!m->locked);
+	check_wokenby(s[3], MUTEX_FREE, DONE_WOKEN);
+	CHECK(mutex_lock(m, s[3], false));
+	end(m);
+}
+
+/* The last one that waits, however long, ends it; so does an unlock when all have given up. */
+TEST(sync_mutex_starving_ends)
+{
+	int32_t s[2];
+	struct hmutex *m = locked(2, s);
+	for (int round = 0; round < 2; round++) {
+		CHECK(mutex_unlock(m));
+		CHECK(mutex_lock(m, 0, false));
+		check_wokenby(s[0], MUTEX_FREE, DONE_WOKEN);
+		CHECK(!mutex_lock(m, s[0], true));
+		sim_waitagain(&sched.gs[sudogs.g[s[0]]]);
+		CHECK(m->starving);
+		if (round == 0) {
+			CHECK(mutex_unlock(m));
+			check_wokenby(s[0], MUTEX_YOURS, DONE_VAL);
+			timedout(s[1]);
+			mutex_inherit(m, true);
+			CHECK(!m->starving);
+			mutex_leave(m, s[1]);
+			CHECK(!mutex_lock(m, s[0] = waiter(), false));
+		}
+	}
+	timedout(s[0]);
+	CHECK(mutex_unlock(m));
+	CHECK(!m->starving && !m->locked);
+	mutex_leave(m, s[0]);
+	end(m);
+}
+
+/* An unlock that was meant for one that gives up is another one's. */
+TEST(sync_mutex_gives_up)
+{
+	int32_t s[3];
+	struct hmutex *m = locked(3, s);
+	timedout(s[0]);
+	CHECK(mutex_unlock(m));
+	check_wokenby(s[1], MUTEX_FREE, DONE_WOKEN);
+	mutex_leave(m, s[0]);
+	CHECK_EQ(runqlen(&p0), 0); /* one is awake: enough */
+	mutex_leave(m, s[1]);	   /* it cannot wait on, say */
+	check_wokenby(s[2], MUTEX_FREE, DONE_WOKEN);
+	CHECK(mutex_lock(m, s[2], false));
+	mutex_leave(m, s[1]);
+	CHECK_EQ(runqlen(&p0), 0);
+	end(m);
+}
+
+/* After gkillall nobody stands in a line any more, whether woken or not. */
+TEST(sync_mutex_void)
+{
+	int32_t s[3];
+	struct hmutex *m = locked(2, s);
+	CHECK(mutex_unlock(m));
+	check_wokenby(s[0], MUTEX_FREE, DONE_WOKEN);
+	sudogvoid();
+	CHECK(mutex_lock(m, 0, false));
+	CHECK(!mutex_lock(m, s[2] = waiter(), false));
+	CHECK(mutex_unlock(m));
+	check_wokenby(s[2], MUTEX_FREE, DONE_WOKEN);
+	CHECK(mutex_lock(m, s[2], false));
+	end(m);
 }
 
 /* Atomics ---------------------------------------------------------------------- */
@@ -127,39 +237,66 @@ TEST(sync_atomic_compares_numbers)
 	obj_unref(&a->o);
 }
 
+/* As Go's: the old value. */
+TEST(sync_atomic_bits)
+{
+	struct anum *a = anum_new(6);
+	CHECK(anum_and(a, 3) == 6);
+	CHECK(anum_or(a, 8) == 2);
+	CHECK(anum_load(a) == 10);
+	CHECK(anum_and(a, -9) == 10); /* all but 8 */
+	CHECK(anum_or(a, -4) == 2);
+	CHECK(anum_load(a) == -2);
+	CHECK(anum_and(a, 9007199254740991.0) == -2);
+	CHECK(anum_load(a) == 9007199254740990.0);
+	CHECK(anum_or(a, -9007199254740992.0) == 9007199254740990.0);
+	CHECK(anum_load(a) == -2);
+	const double no[] = {0.5, 9007199254740992.0, -9007199254740994.0, INFINITY, -INFINITY, NAN};
+	for (size_t i = 0; i < sizeof no / sizeof *no; i++) {
+		anum_store(a, no[i]);
+		CHECK(isnan(anum_and(a, 1)));
+		CHECK(isnan(anum_or(a, 1)));
+		CHECK(anum_load(a) == no[i] || isnan(no[i]));
+	}
+	obj_unref(&a->o);
+}
+
 /* All at once -------------------------------------------------------------------- */
 
-enum { NTHREAD = 3, ROUNDS = 4000 };
+enum { ROUNDS = 4000 };
 
-static P *pp[NTHREAD];
-static M ms[NTHREAD];
-static G *gs[NTHREAD];
 static struct hmutex *mutex;
 static struct hwaitgroup *group;
 static struct anum *number;
 static int counter; /* under mutex */
 
-static void init(void)
+/* As lua/luapark/mutex.lua does it; false: gave up. */
+static bool locks(int i)
 {
-	sim_init((struct schedops){0});
-	for (int i = 0; i < NTHREAD; i++) {
-		pp[i] = sim_newp(&ms[i]);
-		gs[i] = sim_waiter(pp[i]);
+	if (mutex_lock(mutex, 0, false))
+		return true;
+	int32_t s = sim_sudog(pp[i], gs[i]), wake;
+	bool ours = mutex_lock(mutex, s, false), starving = false;
+	while (!ours && (wake = await_or_not(i, s, true)) != 0) {
+		starving = dice(i, 3) == 0;
+		ours = wake == MUTEX_YOURS || mutex_lock(mutex, s, starving);
+		if (wake == MUTEX_YOURS)
+			mutex_inherit(mutex, starving);
 	}
+	if (!ours)
+		mutex_leave(mutex, s);
+	sim_freesudog(pp[i], s);
+	return ours;
 }
 
-static void locked(int i)
+static void lockers(int i)
 {
 	setm(&ms[i]);
-	for (int r = 0; r < ROUNDS; r++) {
-		bool tries = randnext(&pp[i]->rand) % 4 == 0;
-		if (!tries || !mutex_lock(mutex, 0)) {
-			int32_t s = sim_sudog(pp[i], gs[i]);
-			if (!mutex_lock(mutex, s))
-				CHECK_EQ(sim_await(gs[i]), 1);
-			sim_freesudog(pp[i], s);
-		}
+	for (int r = 0; r < ROUNDS;) {
+		if (dice(i, 4) == 0 ? !mutex_lock(mutex, 0, false) : !locks(i))
+			continue;
 		counter++;
+		r++;
 		CHECK(mutex_unlock(mutex));
 	}
 	setm(NULL);
@@ -167,11 +304,11 @@ static void locked(int i)
 
 TEST(sync_mutex_by_threads)
 {
-	init();
+	init_threads();
 	mutex = mutex_new();
-	test_threads(NTHREAD, locked);
+	test_threads(NTHREAD, lockers);
 	CHECK_EQ(counter, NTHREAD * ROUNDS);
-	CHECK(!mutex->locked && mutex->line == 0);
+	CHECK(!mutex->locked && !mutex->starving && mutex->line == 0);
 	obj_unref(&mutex->o);
 	sim_term();
 }
@@ -221,7 +358,7 @@ static void grouped(int i)
 
 TEST(sync_waitgroup_by_threads)
 {
-	init();
+	init_threads();
 	group = waitgroup_new();
 	test_threads(NTHREAD, grouped);
 	CHECK(group->count == 0 && group->line == 0);

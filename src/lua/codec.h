@@ -49,7 +49,10 @@ struct msg *msg_encode(lua_State *L, struct lstate *ls, int n, enum codecmode mo
  * right, or a module cannot be loaded; loading one may run and park. */
 int msg_decode(lua_State *L, struct lstate *ls, const struct msg *m);
 
-void msg_free(struct msg *m); /* any thread */
+/* A message never changes: who holds a reference may read it.  Drops one, or adds one.  Any
+ * thread. */
+void msg_free(struct msg *m);
+void msg_ref(struct msg *m);
 
 /* How many there are in the process. */
 uint32_t msg_count(void);

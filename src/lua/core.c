@@ -39,6 +39,7 @@ int luaopen_luapark_core(lua_State *L)
 	lua_newtable(L);
 	lib_proc_open(L, ls);
 	lib_share_open(L, ls);
+	lib_sync_open(L, ls);
 	lib_coroutine_open(L, ls);
 	interrupt_open(L, ls);
 	lib_require_open(L, ls);

@@ -10,6 +10,7 @@
 void cross_string(struct val *v, const char *s, size_t len)
 {
 	struct valstr *copy = xmalloc(sizeof *copy + len);
+	store_relaxed(&copy->refs, 1);
 	copy->len = len;
 	memcpy(copy->data, s, len);
 	v->tag = VAL_STR;

@@ -397,12 +397,10 @@ static int takeresults(lua_State *L, struct lstate *ls)
  * (a channel of the host's): their places in its lines are void. */
 static void killall(void)
 {
-	for (G *gp = gnext(0); gp; gp = gnext(gp->slot + 1)) {
-		if (readgstatus(gp) == Gwaiting && gp->sel)
-			store_relaxed(&sudogs.done[gp->sel], DONE_YES);
+	for (G *gp = gnext(0); gp; gp = gnext(gp->slot + 1))
 		if (gp->p)
 			gp->p->lua->loading = NULL; /* its frames stood on their stacks */
-	}
+	sudogvoid();
 	gkillall();
 }
 
@@ -548,6 +546,7 @@ static void init(void)
 	vm_init();
 	schedinit(&ops);
 	sudogs_init();
+	val_refmsg = msg_ref;
 	val_freemsg = msg_free;
 	debugportable = scheddebug("portable");
 }

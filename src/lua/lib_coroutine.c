@@ -98,10 +98,43 @@ static int proxystatus(lua_State *L)
 	return 1;
 }
 
+/* The function that the G was started with, which the xpcall at the bottom has called. */
+static bool startedwith(lua_State *co, lua_Debug *ar)
+{
+	int lo = 0, hi = 1; /* levels that are there, and that are not; the last is the xpcall */
+	for (; lua_getstack(co, hi, ar); hi *= 2)
+		lo = hi;
+	while (hi - lo > 1) {
+		int mid = lo + (hi - lo) / 2;
+		if (lua_getstack(co, mid, ar))
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return lo > 0 && lua_getstack(co, lo - 1, ar);
+}
+
+/* outermost(fn) -> the first argument of fn, if the running goroutine was started with it */
+static int outermost(lua_State *L)
+{
+	lua_Debug ar;
+	const G *gp = hostcurg(hostof(L));
+	lua_State *co = gp ? gp->L : NULL;
+	if (!co || !startedwith(co, &ar) || !lua_checkstack(co, 1) || !lua_getinfo(co, "f", &ar))
+		return 0;
+	bool is = lua_topointer(co, -1) == lua_topointer(L, 1);
+	lua_pop(co, 1);
+	if (!is || !lua_getlocal(co, &ar, 1))
+		return 0;
+	lua_xmove(co, L, 1);
+	return 1;
+}
+
 void lib_coroutine_open(lua_State *L, struct lstate *ls)
 {
 	static const luaL_Reg funcs[] = {
-		{"running", running}, {"yield", yield}, {"isyieldable", isyieldable}, {"proxystatus", proxystatus}, {NULL, NULL}};
+		{"running", running}, {"yield", yield}, {"isyieldable", isyieldable}, {"proxystatus", proxystatus},
+		{"outermost", outermost}, {NULL, NULL}};
 	lua_newtable(L);
 	lua_createtable(L, 0, 1);
 	lua_pushliteral(L, "k");

@@ -9,7 +9,6 @@
 #include "lua/share.h"
 #include "park/chan.h"
 #include "park/context.h"
-#include "park/sync.h"
 
 /* class(kind, metatable at home, metatable of shared ones) */
 static int l_class(lua_State *L)
@@ -114,13 +113,6 @@ static int l_decode(lua_State *L)
 	return 1;
 }
 
-/* atomic(n) -> atomic */
-static int l_atomic(lua_State *L)
-{
-	share_pushnew(L, hostof(L), (struct obj *)anum_new(lua_tonumber(L, 1)));
-	return 1;
-}
-
 /* ishandle(userdata): whether it is a goroutine's */
 static int l_ishandle(lua_State *L)
 {
@@ -161,24 +153,18 @@ static int32_t ffi_ctxerr(struct hctx *c)
 	return (int32_t)ctx_err(c);
 }
 
-/* Decides a wait that others may be deciding at the same moment. */
-static bool ffi_decide(int32_t own)
-{
-	return sudogdecide(own, DONE_YES);
-}
-
 void lib_share_open(lua_State *L, struct lstate *ls)
 {
 	static const luaL_Reg funcs[] = {
 		{"class", l_class},   {"on", l_on},	    {"encode", l_encode}, {"decode", l_decode},
-		{"atomic", l_atomic}, {"ishandle", l_ishandle}, {"oncontext", l_oncontext},
+		{"ishandle", l_ishandle}, {"oncontext", l_oncontext},
 		{"ctxparts", l_ctxparts}, {"ctxcancel", l_ctxcancel}, {"ctxcause", l_ctxcause},
 		{NULL, NULL}};
 	share_open(L);
 	host_register(L, ls, funcs);
 	lua_getfield(L, -1, "address");
 #define ADDRESS(name, p) (lua_pushlightuserdata(L, (void *)(p)), lua_setfield(L, -2, name))
-	ADDRESS("decide", ffi_decide);
+	ADDRESS("decide", sudogdecide);
 	ADDRESS("valfree", val_free);
 	ADDRESS("valstring", cross_string);
 	ADDRESS("chan_sendnum", ffi_sendnum);
@@ -195,17 +181,6 @@ void lib_share_open(lua_State *L, struct lstate *ls)
 	ADDRESS("chan_when", chan_when);
 	ADDRESS("chan_period", chan_period);
 	ADDRESS("ctx_err", ffi_ctxerr);
-	ADDRESS("waitgroup_add", waitgroup_add);
-	ADDRESS("waitgroup_wait", waitgroup_wait);
-	ADDRESS("waitgroup_leave", waitgroup_leave);
-	ADDRESS("mutex_lock", mutex_lock);
-	ADDRESS("mutex_unlock", mutex_unlock);
-	ADDRESS("mutex_leave", mutex_leave);
-	ADDRESS("atomic_load", anum_load);
-	ADDRESS("atomic_store", anum_store);
-	ADDRESS("atomic_add", anum_add);
-	ADDRESS("atomic_swap", anum_swap);
-	ADDRESS("atomic_cas", anum_cas);
 #undef ADDRESS
 	lua_pop(L, 1);
 }

@@ -16,7 +16,7 @@ struct msg *msg_new(uint32_t nrefs, size_t nbytes)
 	struct msg *m = malloc(sizeof *m + nrefs * sizeof m->refs[0] + nbytes);
 	if (!m)
 		return NULL;
-	*m = (struct msg){.nbytes = nbytes, .nrefs = nrefs, .bytes = (uint8_t *)&m->refs[nrefs]};
+	*m = (struct msg){.holders = 1, .nbytes = nbytes, .nrefs = nrefs, .bytes = (uint8_t *)&m->refs[nrefs]};
 	fetch_add_relaxed(&live, 1);
 	return m;
 }
@@ -41,9 +41,15 @@ void msgref_drop(struct msgref *r)
 	}
 }
 
+void msg_ref(struct msg *m)
+{
+	fetch_add_relaxed(&m->holders, 1);
+}
+
 void msg_free(struct msg *m)
 {
-	if (!m)
+	/* As in val_free. */
+	if (!m || (load_acquire(&m->holders) != 1 && fetch_sub_acqrel(&m->holders, 1) != 1))
 		return;
 	for (uint32_t i = 0; i < m->nrefs; i++)
 		msgref_drop(&m->refs[i]);

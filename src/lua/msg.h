@@ -49,6 +49,7 @@ struct msgref {
 };
 
 struct msg {
+	atomic_u32 holders; /* references to it */
 	size_t nbytes;
 	size_t keylen;	  /* the function's part ends here, if it may be kept; or 0 */
 	uint32_t keyrefs; /* how many of the references it uses, the first ones */

@@ -7,8 +7,10 @@
  * address.  Its waiters go on waiting: their sudogs are the same memory in both worlds,
  * and from now on their wait is decided by compare-and-swap.
  *
- * The layouts at home are those of chan.lua, due.lua and sync.lua; of a context Lua tells what
- * is to be known elsewhere (context.lua), and it stays what it was for this state.  An atomic is always shared; a
+ * The layouts at home are those of chan.lua, due.lua, sync.lua and mutex.lua; of a context
+ * Lua tells what is to be known elsewhere (context.lua), and it stays what it was for this
+ * state.  Atomics, maps and the rest of sync are always shared; a cond has the handle of
+ * what guards it beside its own object's, and that becomes shared when the cond goes.  A
  * connection or a listener is an object from the start, and its handle as one that is
  * shared, but not known to A_OBJECTS before it is (and not locked: park/netfd.h). */
 #include "lua/share.h"
@@ -16,6 +18,7 @@
 #include "base/os.h"
 #include "lua/cross.h"
 #include "park/chan.h"
+#include "park/cond.h"
 #include "park/context.h"
 #include "park/netfd.h"
 #include "park/sync.h"
@@ -23,8 +26,8 @@
 #define REF "luapark.obj"
 
 enum { C_SIZE = 1, C_N, C_RX, C_RQ, C_SQ, C_SHUT, C_BUF = C_SHUT, C_WHEN, C_PERIOD };
-enum { S_COUNT = 1, S_LOCKED = 1, S_LINE };
-enum { H_ADDRESS = 1, H_REF }; /* of a shared handle */
+enum { S_COUNT = 1, S_LOCKED = 1, S_LINE, S_STARVING };
+enum { H_ADDRESS = 1, H_REF, H_LOCKER }; /* of a shared handle; H_LOCKER: of a cond */
 
 /* Which kind of handle the value at idx is, and whether it is shared; -1: none. */
 static int kindof(lua_State *L, struct lstate *ls, int idx, bool *shared)
@@ -246,6 +249,7 @@ static void move(lua_State *L, struct lstate *ls, int kind, int idx, struct obj 
 		struct hmutex *m = (struct hmutex *)o;
 		m->line = (int32_t)getint(L, idx, S_LINE);
 		m->locked = getint(L, idx, S_LOCKED) != 0;
+		m->starving = getint(L, idx, S_STARVING) != 0;
 		exposeline(m->line);
 		return;
 	}
@@ -279,6 +283,10 @@ static void adopt(lua_State *L, struct lstate *ls, struct obj *o, int idx)
 	lua_insert(L, -2);
 	lua_call(L, 4, 1);
 	enter(L, ls, o);
+	if (o->kind == OBJ_COND && ((struct hcond *)o)->locker) {
+		share_push(L, ls, ((struct hcond *)o)->locker);
+		lua_rawseti(L, -2, H_LOCKER);
+	}
 }
 
 /* The object of the handle at idx, which is of a shared one. */
@@ -297,6 +305,11 @@ static struct obj *objof(lua_State *L, struct lstate *ls, int idx)
 		enter(L, ls, o);
 		lua_pop(L, 1);
 		netfd_share((struct netfd *)o);
+	} else if (o->kind == OBJ_COND && !((struct hcond *)o)->locker) {
+		lua_rawgeti(L, idx, H_LOCKER);
+		struct obj *locker = share_obj(L, ls, -1);
+		((struct hcond *)o)->locker = locker ? obj_ref(locker) : NULL;
+		lua_pop(L, 1);
 	}
 	return o;
 }

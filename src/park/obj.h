@@ -8,8 +8,23 @@
 
 #include "base/atomic.h"
 
-enum objkind { OBJ_CHAN, OBJ_WAITGROUP, OBJ_MUTEX, OBJ_ATOMIC, OBJ_CONN, OBJ_LISTENER,
-	       OBJ_TIMER, OBJ_DONE, OBJ_CTX, OBJ_KINDS };
+enum objkind {
+	OBJ_CHAN,
+	OBJ_WAITGROUP,
+	OBJ_MUTEX,
+	OBJ_ATOMIC,
+	OBJ_CONN,
+	OBJ_LISTENER,
+	OBJ_RWMUTEX,
+	OBJ_COND,
+	OBJ_ONCE,
+	OBJ_SEMAPHORE,
+	OBJ_MAP,
+	OBJ_TIMER,
+	OBJ_DONE,
+	OBJ_CTX,
+	OBJ_KINDS
+};
 
 struct obj {
 	atomic_u32 refs;

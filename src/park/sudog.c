@@ -73,6 +73,13 @@ bool sudogdecide(int32_t own, enum sudogdone how)
 	return was == DONE_SHARED && cas_acqrel(done, &was, how);
 }
 
+void sudogvoid(void)
+{
+	for (uint32_t p = 0; p < sched.maxprocs; p++)
+		for (uint32_t i = 1; i <= used[p]; i++)
+			store_relaxed(&sudogs.done[p * perp + i], DONE_YES);
+}
+
 void lineput(int32_t *line, int32_t s)
 {
 	int32_t first = *line;
@@ -115,6 +122,33 @@ int32_t lineget(int32_t *line)
 	return s;
 }
 
+static bool isopen(int32_t own)
+{
+	int32_t done = load_relaxed(&sudogs.done[own]);
+	return done == DONE_NO || done == DONE_SHARED;
+}
+
+int32_t linefirst(int32_t *line)
+{
+	int32_t s;
+	while ((s = *line) != 0 && !isopen(sudogs.own[s]))
+		lineleave(line, s);
+	return s;
+}
+
+int32_t linerouse(int32_t *line)
+{
+	int32_t s;
+	while ((s = *line) != 0) {
+		if (load_relaxed(&sudogs.done[sudogs.own[s]]) == DONE_WOKEN)
+			return 0;
+		if (sudogdecide(sudogs.own[s], DONE_WOKEN))
+			break;
+		lineleave(line, s);
+	}
+	return s;
+}
+
 int32_t linetakeall(int32_t *line)
 {
 	int32_t first = 0, last = 0, s;
@@ -144,8 +178,7 @@ bool linewaits(int32_t line)
 	if (s == 0)
 		return false;
 	do {
-		int32_t done = load_relaxed(&sudogs.done[sudogs.own[s]]);
-		if (done == DONE_NO || done == DONE_SHARED)
+		if (isopen(sudogs.own[s]))
 			return true;
 		s = sudogs.next[s];
 	} while (s != line);

@@ -31,6 +31,7 @@ enum sudogdone {
 	DONE_YES,    /* decided; a value, if any, is where the home P keeps it */
 	DONE_SHARED, /* undecided, and a line is shared: compare and swap */
 	DONE_VAL,    /* decided; a value, if any, is in `val` of the sudog that won */
+	DONE_WOKEN,  /* decided for now: the G is awake and competes, its sudog keeps its place in the line */
 };
 
 struct sudogs {
@@ -53,9 +54,13 @@ int32_t sudogbase(const P *pp);
 /* Refills pp's empty free list.  false when its range is used up. */
 bool sudogrefill(P *pp);
 
-/* Decides the wait that `own` stands for: false if somebody has already.  how: DONE_YES
- * or DONE_VAL.  Any M if a line is shared, else the home P's. */
+/* Decides the wait that `own` stands for: false if somebody has already.  how: DONE_YES,
+ * DONE_VAL or DONE_WOKEN.  Any M if a line is shared, else the home P's. */
 bool sudogdecide(int32_t own, enum sudogdone how);
+
+/* All Gs were killed: whoever stands in a line is passed over from now on.  The world is
+ * stopped. */
+void sudogvoid(void);
 
 /* Lines that are shared.  Holding their object's lock. */
 
@@ -66,6 +71,11 @@ void lineleave(int32_t *line, int32_t s);
 int32_t lineget(int32_t *line);
 /* Whether somebody's wait is undecided, as it seems. */
 bool linewaits(int32_t line);
+/* The longest waiting whose wait seems undecided, still in its place.  0: none. */
+int32_t linefirst(int32_t *line);
+/* The longest waiting, to be woken: it competes for what it waits for, and keeps its place
+ * until it has won or gives up (DONE_WOKEN).  0: none, or it is awake already. */
+int32_t linerouse(int32_t *line);
 /* All whose wait was undecided, chained by next, and the line is empty. */
 int32_t linetakeall(int32_t *line);
 

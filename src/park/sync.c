@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "park/sync.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +42,7 @@ bool waitgroup_wait(struct hwaitgroup *wg, int32_t s)
 {
 	lock(&wg->lock);
 	bool waits = wg->count > 0;
-	if (waits)
+	if (waits && s)
 		lineput(&wg->line, s);
 	unlock(&wg->lock);
 	return waits;
@@ -72,35 +73,66 @@ struct hmutex *mutex_new(void)
 	return m;
 }
 
-bool mutex_lock(struct hmutex *m, int32_t s)
+bool mutex_lock(struct hmutex *m, int32_t s, bool starving)
 {
 	lock(&m->lock);
 	bool ours = !m->locked;
 	m->locked = true;
-	if (!ours && s)
-		lineput(&m->line, s);
+	if (ours && s) {
+		lineleave(&m->line, s);
+	} else if (s) {
+		if (starving)
+			m->starving = true;
+		store_relaxed(&sudogs.done[sudogs.own[s]], DONE_SHARED); /* it may be woken again */
+		if (sudogs.prev[s] == 0)
+			lineput(&m->line, s);
+	}
 	unlock(&m->lock);
 	return ours;
 }
 
+void mutex_inherit(struct hmutex *m, bool starving)
+{
+	lock(&m->lock);
+	if (!starving || !linewaits(m->line))
+		m->starving = false;
+	unlock(&m->lock);
+}
+
+/* It is not locked: whoever waits longest is told.  Holding the lock. */
+static int32_t offer(struct hmutex *m)
+{
+	m->locked = m->starving = false;
+	return linerouse(&m->line);
+}
+
 bool mutex_unlock(struct hmutex *m)
 {
-	int32_t heir = 0;
+	int32_t heir = 0, woken = 0;
 	lock(&m->lock);
 	bool was = m->locked;
-	if (was && (heir = lineget(&m->line)) == 0)
-		m->locked = false; /* else it stays locked, for the heir */
+	if (was && m->starving)
+		heir = lineget(&m->line); /* for whom it stays locked */
+	if (was && !heir)
+		woken = offer(m);
 	unlock(&m->lock);
 	if (heir)
-		sudogready(heir, 1);
+		sudogready(heir, MUTEX_YOURS);
+	else if (woken)
+		sudogready(woken, MUTEX_FREE);
 	return was;
 }
 
 void mutex_leave(struct hmutex *m, int32_t s)
 {
+	int32_t woken = 0;
 	lock(&m->lock);
 	lineleave(&m->line, s);
+	if (!m->locked)
+		woken = offer(m);
 	unlock(&m->lock);
+	if (woken)
+		sudogready(woken, MUTEX_FREE);
 }
 
 /* Atomics ---------------------------------------------------------------------- */
@@ -164,4 +196,29 @@ bool anum_cas(struct anum *a, double old, double n)
 		if (cas_seqcst(&a->bits, &was, bitsof(n)))
 			return true;
 	return false;
+}
+
+/* What the bits of a double can count. */
+static bool iswhole(double n)
+{
+	const double limit = 9007199254740992.0; /* 2^53 */
+	return n >= -limit && n < limit && n == (double)(int64_t)n;
+}
+
+double anum_and(struct anum *a, double n)
+{
+	uint64_t was = load_seqcst(&a->bits);
+	while (iswhole(numof(was)))
+		if (cas_seqcst(&a->bits, &was, bitsof((double)((int64_t)numof(was) & (int64_t)n))))
+			return numof(was);
+	return NAN;
+}
+
+double anum_or(struct anum *a, double n)
+{
+	uint64_t was = load_seqcst(&a->bits);
+	while (iswhole(numof(was)))
+		if (cas_seqcst(&a->bits, &was, bitsof((double)((int64_t)numof(was) | (int64_t)n))))
+			return numof(was);
+	return NAN;
 }

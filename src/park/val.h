@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/atomic.h"
+
 enum valtag { VAL_NIL, VAL_FALSE, VAL_TRUE, VAL_NUM, VAL_PTR, VAL_STR, VAL_MSG };
 
 struct val {
@@ -23,14 +25,19 @@ struct val {
 	} u;
 };
 
+/* Never changes; counted references. */
 struct valstr {
+	atomic_u32 refs;
 	size_t len;
 	char data[];
 };
 
-/* What frees a message; the Lua floor sets it at start. */
+/* What adds a reference to a message, and what drops one; the Lua floor sets them at start. */
+extern void (*val_refmsg)(struct msg *m);
 extern void (*val_freemsg)(struct msg *m);
 
+/* The same value once more, to be freed on its own.  Any thread. */
+struct val val_ref(const struct val *v);
 /* Any thread. */
 void val_free(struct val *v);
 

@@ -49,6 +49,11 @@ enum gstatus { Gidle, Grunnable, Grunning, Gsyscall, Gwaiting, Gdead, Gpreempted
 	X(SLEEP, "sleep", 1)                   \
 	X(WAITGROUP, "sync.WaitGroup.Wait", 0) \
 	X(MUTEX, "sync.Mutex.Lock", 0)         \
+	X(RLOCK, "sync.RWMutex.RLock", 0)      \
+	X(RWLOCK, "sync.RWMutex.Lock", 0)      \
+	X(COND, "sync.Cond.Wait", 0)           \
+	X(ONCE, "sync.Once.Do", 0)             \
+	X(SEMAPHORE, "semaphore acquire", 0)   \
 	X(IO, "IO wait", 1)                    \
 	X(RESOLVE, "DNS lookup", 1)            \
 	X(REQUIRE, "require", 0)

@@ -1,0 +1,34 @@
+-- SPDX-License-Identifier: MIT
+
+-- exits: what is under way in a goroutine, and has to be ended with it where it ends by goexit, which unwinds nothing.
+
+local view = require("luapark.rt").view
+
+local exits = {}
+
+local under = {} -- goroutine's slot -> the innermost: { finish, of what, the next one out }, or nil
+
+-- finish(what) is called if the running goroutine ends by goexit before it comes to exits.leave().
+function exits.enter(finish, what)
+  local cur = view.cur
+  under[cur] = { finish, what, under[cur] }
+end
+
+function exits.leave()
+  local cur = view.cur
+  local e = under[cur]
+  under[cur] = e and e[3] -- none where a goexit was refused
+end
+
+-- The running goroutine ends: innermost first.
+function exits.finish()
+  local cur = view.cur
+  local e = under[cur]
+  under[cur] = nil
+  while e do
+    e[1](e[2])
+    e = e[3]
+  end
+end
+
+return exits
