@@ -12,12 +12,17 @@ test-arm64: install-deps-arm64
 		LUAJIT_OUT=$(ARM64_LUAJIT) RUN=$(ARM64_RUN) all-arm64
 	@BUILD=build/arm64 TIMEOUT=1800 spec/run.sh arm64
 
-all-arm64: all $(TEST_BIN) $(BUILD)/luajit $(BUILD)/share/lua/5.1/term.lua
+all-arm64: all $(TEST_BIN) $(BUILD)/luajit $(BUILD)/share/lua/5.1/term.lua $(BUILD)/share/lua/5.1/jit
 
-# As the module's host, in place of the distribution's. The same compiler of Lua, but it knows nothing of luapark.
-$(BUILD)/luajit: $(LUAJIT_OUT)/config.mk
-	$(V)printf '#!/bin/sh\nexec %s "$$@"\n' '$(RUN) $(CURDIR)/$(LUAJIT_OUT)/src/luajit' >$@
+# As the module's host, in place of the distribution's. The same compiler of Lua, but it knows nothing of luapark. -0: the
+# name by which it calls itself.
+$(BUILD)/luajit: $(LUAJIT_OUT)/config.mk mk/arm64.mk
+	$(V)printf '#!/bin/sh\nexec %s "$$@"\n' '$(RUN) -0 luajit $(CURDIR)/$(LUAJIT_OUT)/src/luajit' >$@
 	$(V)chmod +x $@
+
+# It looks for them where the distribution has them.
+$(BUILD)/share/lua/5.1/jit: | $(SHARE)
+	$(V)ln -sfn $(CURDIR)/$(LUAJIT_OUT)/share/jit $@
 
 # busted asks it one thing. Debian's lua-term cannot be installed for two machines at once.
 $(BUILD)/share/lua/5.1/term.lua: | $(SHARE)

@@ -3,8 +3,8 @@
 
 TEST_SRC := $(wildcard spec/c/*.c)
 TEST_OBJ := $(TEST_SRC:spec/c/%.c=$(BUILD)/spec/c/%.o)
-# realloc goes through the harness, which can let it fail.
-TEST_LDFLAGS := -Wl,--wrap=realloc
+# These go through the harness, which can let them fail.
+TEST_LDFLAGS := -Wl,--wrap=realloc,--wrap=pthread_create
 
 # All of the core sees the size of the queue, so all is compiled anew.
 SMALL     := -DRUNQ_SIZE=4u

@@ -158,6 +158,18 @@ describe("os.exit on one of many Ps", function()
     end
   end)
 
+  -- The C library calls raise(23) when all is over, and that is SIGURG, by which the scheduler interrupts who runs.
+  it("with the state closed, interrupted once more afterwards", function()
+    for _, how in ipairs { "%s", "go(function() %s end) lp.sleep(10)", "spawn(function() %s end) lp.sleep(10)" } do
+      ends(how:format [[
+        local ffi = require "ffi"
+        ffi.cdef "int raise(int); int on_exit(void (*fn)(int, void *), void *arg);"
+        assert(ffi.C.on_exit(ffi.cast("void (*)(int, void *)", ffi.C.raise), nil) == 0)
+        os.exit(23, true)
+      ]], says("", "", 23), 5)
+    end
+  end)
+
   it("by several at once: one of them wins", function()
     ends([[
       local here, all = barrier(6)

@@ -155,7 +155,7 @@ describe("examples/load.lua", function()
       c:close()
     ]]
     local out, err, status = helper.withfile(text, function(name)
-      return helper.sh(("%s %s >%s.addr & for i in 1 2 3 4 5 6 7 8 9; do [ -s %s.addr ] && break; sleep 0.05; done; "
+      return helper.sh(("%s %s >%s.addr & for _ in $(seq 200); do [ -s %s.addr ] && break; sleep 0.05; done; "
         .. "%s examples/load.lua http://$(cat %s.addr)/; s=$?; rm -f %s.addr; wait; exit $s"):format(
           quote(helper.exe), name, name, name, quote(helper.exe), name, name))
     end)

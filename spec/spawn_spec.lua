@@ -45,8 +45,8 @@ describe("spawn", function()
     local same = out:recv()
     assert.equal(g, same)
     assert.equal(g.id, same.id)
-    assert.is_true(helper.eventually(function() return g.status == "waiting" end, 1e6))
-    assert.equal("chan receive", g.waitreason)
+    assert.is_true(helper.eventually(function() return g.waitreason == "chan receive" end, 1e6))
+    assert.equal("waiting", g.status)
     hold:send(true)
     assert.is_true(helper.eventually(function() return g.status == "dead" end, 1e6))
   end))
@@ -208,7 +208,7 @@ describe("spawn copies", function()
   end))
 
   it("int64 and uint64, and the kinds of numbers", run(function()
-    local big, ubig, nan, minus = -2LL ^ 62, 2ULL ^ 63, 0 / 0, -0
+    local big, ubig, nan, minus = -2LL ^ 62, 2ULL ^ 63, 0 / 0, -1 / math.huge -- for arm64 LuaJIT reads -0 as the integer
     assert.is_true(result(function(a, out)
       out:send(tostring(big) == "-4611686018427387904LL" and tostring(ubig) == "9223372036854775808ULL" and nan ~= nan
         and 1 / minus == -math.huge and a == 5LL)

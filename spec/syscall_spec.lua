@@ -298,6 +298,54 @@ describe("luapark.lockosthread", function()
     assert.matches("unlockosthread of a goroutine that is not locked to a thread", (c:recv()), 1, true)
   end))
 
+  -- From now on each thread's stack shall be larger than the address space: there can be no other.
+  it("is an error where no thread is left for the others", function()
+    helper.withfile([[
+      local ffi = require "ffi"
+      ffi.cdef [=[
+        typedef union { char bytes[64]; long align; } luapark_attr;
+        int pthread_attr_init(luapark_attr *attr);
+        int pthread_attr_setstacksize(luapark_attr *attr, size_t size);
+        int pthread_setattr_default_np(const luapark_attr *attr);
+      ]=]
+      local lp = luapark
+      local function stacksize(n)
+        local attr = ffi.new "luapark_attr"
+        assert(ffi.C.pthread_attr_init(attr) == 0)
+        assert(ffi.C.pthread_attr_setstacksize(attr, n) == 0)
+        assert(ffi.C.pthread_setattr_default_np(attr) == 0)
+      end
+      local function refused()
+        local ok, err = pcall(lp.lockosthread)
+        assert(not ok and err == "lockosthread where no thread is left for the others", err)
+        assert(not pcall(lp.unlockosthread))
+      end
+      local wg = lp.waitgroup()
+      stacksize(2 ^ 50)
+      refused()
+      for _ = 1, 5 do
+        wg:go(function() refused() gosched() refused() end)
+      end
+      wg:wait()
+      stacksize(2 ^ 20)
+      lp.lockosthread()
+      stacksize(2 ^ 50)
+      lp.lockosthread()
+      wg:go(refused)
+      wg:wait()
+      lp.unlockosthread()
+      lp.unlockosthread()
+      for _ = 1, 5 do -- that one thread serves all
+        wg:go(function() lp.lockosthread() lp.unlockosthread() end)
+      end
+      wg:wait()
+      print "ok"
+    ]], function(name)
+      ends_well(name, "LUAPARK_MAXPROCS=1")
+      ends_well(name, "LUAPARK_MAXPROCS=1 LUAPARK_DEBUG=preempt")
+    end)
+  end)
+
   it("may end with the goroutine, which takes its thread along", run(function()
     local c = chan()
     for _ = 1, 50 do

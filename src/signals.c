@@ -21,7 +21,7 @@ static void onsignal(int sig)
 	schedsignal(sig);
 }
 
-/* A C stack that runs into its guard page is said in words; every other fault is
+/* A C stack that runs into its guard is said in words; every other fault is
  * what it always was. */
 static void onfault(int sig, siginfo_t *info, void *context)
 {

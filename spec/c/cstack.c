@@ -53,11 +53,11 @@ TEST(cstack_layout)
 		CHECK_EQ((uintptr_t)s[i]->lo % os_pagesize(), 0);
 		CHECK(s[i]->buf.lo == s[i]->lo);
 		CHECK_EQ(s[i]->buf.size, (char *)s[i] - s[i]->lo);
-		CHECK(s[i]->buf.size > CSTACK_MINSIZE - 2 * os_pagesize());
+		CHECK(s[i]->buf.size > CSTACK_MINSIZE - CSTACK_GUARD - os_pagesize());
 		CHECK((char *)s[i]->buf.sp > s[i]->lo && (char *)s[i]->buf.sp < (char *)s[i]);
-		for (int j = 0; j < i; j++) /* a guard page lies between any two */
-			CHECK((char *)(s[j] + 1) + os_pagesize() <= s[i]->lo ||
-			      (char *)(s[i] + 1) + os_pagesize() <= s[j]->lo);
+		for (int j = 0; j < i; j++) /* a guard lies between any two */
+			CHECK((char *)(s[j] + 1) + CSTACK_GUARD <= s[i]->lo ||
+			      (char *)(s[i] + 1) + CSTACK_GUARD <= s[j]->lo);
 	}
 }
 
@@ -111,7 +111,7 @@ static void writebelow(void)
 static void writeabove(void)
 {
 	struct cstack *s = get();
-	/* what follows the stack, past its header, is the next one's guard page */
+	/* what follows the stack, past its header, is the next one's guard */
 	uintptr_t end = ((uintptr_t)(s + 1) + os_pagesize() - 1) & ~(os_pagesize() - 1);
 	((volatile char *)end)[-1] = 1;
 	((volatile char *)end)[0] = 1;
@@ -134,21 +134,32 @@ static __attribute__((noinline)) int overflow(int n)
 	return forever ? overflow(n + 1) + frame[n % 256] : 0;
 }
 
+/* Touches one page in ten, as a function with large buffers does. */
+static __attribute__((noinline)) int leap(int n)
+{
+	volatile char frame[40 << 10];
+	frame[0] = (char)n;
+	return forever ? leap(n + 1) + frame[0] : 0;
+}
+
 static struct cstack *running;
 
 static void onsegv(int sig, siginfo_t *info, void *ctx)
 {
 	(void)ctx;
-	bool guard = cstack_isguard(info->si_addr) && (char *)info->si_addr < running->lo;
+	const char *at = info->si_addr;
+	bool guard = cstack_isguard(at) && at < running->lo && at >= running->lo - CSTACK_GUARD; /* its own */
 	signal(sig, SIG_DFL);
 	raise(guard ? SIGUSR1 : sig);
 }
+
+static int (*overflowing)(int n);
 
 static void overflowmain(void *arg)
 {
 	(void)arg;
 	gobuf_arrived();
-	overflow(1);
+	overflowing(1);
 }
 
 static void overflowonstack(void)
@@ -159,12 +170,20 @@ static void overflowonstack(void)
 	sigaction(SIGSEGV, &sa, NULL);
 	test_narrow((size_t)512 << 20); /* small stacks, soon full */
 	cstackpool_init(&pool, overflowmain);
-	running = get();
+	for (int i = 0; i < 3; i++) /* there are others below */
+		running = get();
 	run(running);
 }
 
 TEST_NARROW(cstack_guard_is_told_in_signal)
 {
+	overflowing = overflow;
+	CHECK_DIES(overflowonstack, SIGUSR1);
+}
+
+TEST_NARROW(cstack_guard_is_wider_than_frames)
+{
+	overflowing = leap;
 	CHECK_DIES(overflowonstack, SIGUSR1);
 }
 
@@ -179,8 +198,8 @@ TEST(cstack_isguard)
 		CHECK(!cstack_isguard(s));
 		CHECK(!cstack_isguard(s->lo));
 		CHECK(cstack_isguard(s->lo - 1));
-		CHECK(cstack_isguard(s->lo - page));
-		CHECK(!cstack_isguard(s->lo - page - 1));
+		CHECK(cstack_isguard(s->lo - CSTACK_GUARD));
+		CHECK(!cstack_isguard(s->lo - CSTACK_GUARD - 1));
 		CHECK(!cstack_isguard(s->buf.sp));
 	}
 	CHECK(!cstack_isguard(NULL));
@@ -202,7 +221,7 @@ TEST_NARROW(cstack_shrinks_where_addresses_are_few)
 	uint32_t n = cstack_limit();
 	CHECK(n >= 16 && n <= 200);
 	cstackpool_init(&pool, idle);
-	CHECK(get()->buf.size >= CSTACK_MINSIZE - 2 * os_pagesize());
+	CHECK(get()->buf.size >= CSTACK_MINSIZE - CSTACK_GUARD - os_pagesize());
 }
 
 TEST_NARROW(cstack_limit_is_eagain)

@@ -28,11 +28,13 @@ static void spread(G *gp, uint32_t n)
 static uint32_t nopen(void)
 {
 	uint32_t n = 0;
+	lock(&sched.lock); /* who has closed one has done with all that its Gs used */
 	for (uint32_t i = 0; i < sched.maxprocs; i++) {
 		const P *pp = load_acquire(&sched.allp[i]);
 		if (pp)
 			n += load_relaxed(&pp->status) != Pdead;
 	}
+	unlock(&sched.lock);
 	return n;
 }
 

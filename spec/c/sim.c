@@ -224,6 +224,14 @@ void sim_gosched(G *gp)
 	gosched_stk(gp);
 }
 
+void sim_block(G *gp, int64_t ns)
+{
+	CHECK(cstack_spare(&gp->p->stacks));
+	entersyscall(gp);
+	os_nanosleep(ns);
+	exitsyscall(gp);
+}
+
 bool sim_poll(G *gp)
 {
 	P *pp = mine();

@@ -37,6 +37,8 @@ const char *sim_run(simbody *body, void *ud);
 int32_t sim_park(G *gp, enum waitreason reason, int64_t until);
 void sim_sleep(G *gp, int64_t ns);
 void sim_gosched(G *gp);
+/* In a system call of so many ns. */
+void sim_block(G *gp, int64_t ns);
 /* For who computes: whether it was interrupted.  Lets others run if it must. */
 bool sim_poll(G *gp);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Gs that block their thread, whose P goes to others meanwhile; and Gs locked to a thread. */
+/* Gs that block their thread, whose P goes to others meanwhile. */
 #include <stdlib.h>
 
 #include "base/os.h"
@@ -23,14 +23,6 @@ static void blockuntil(G *gp, const atomic_u32 *n, uint32_t atleast)
 	CHECK(getm()->p == home && getm()->curg == gp);
 	CHECK_EQ(readgstatus(gp), Grunning);
 	CHECK_EQ(home->view.cur, gp->slot);
-}
-
-static void blockfor(G *gp, int64_t ns)
-{
-	CHECK(cstack_spare(&gp->p->stacks));
-	entersyscall(gp);
-	os_nanosleep(ns);
-	exitsyscall(gp);
 }
 
 static enum gout short_(G *gp, void *ud)
@@ -114,7 +106,7 @@ static double depth(G *gp, int n, uint32_t *rand)
 {
 	volatile double mine = n;
 	if (n == 0) {
-		blockfor(gp, randnext(rand) % 4 == 0 ? randnext(rand) % 50000 : 0);
+		sim_block(gp, randnext(rand) % 4 == 0 ? randnext(rand) % 50000 : 0);
 		return 0;
 	}
 	double below = depth(gp, n - 1, rand);
@@ -153,6 +145,19 @@ static void comeandgo(uint32_t n)
 	CHECK_EQ(gcount(), 0);
 	CHECK_EQ(sched.nsyscall, 0);
 	sim_term();
+}
+
+/* There is no thread for the others, or one. */
+TEST(syscall_comes_back_without_threads)
+{
+	test_fewthreads(1);
+	comeandgo(1);
+}
+
+TEST(syscall_comes_back_with_one_thread)
+{
+	test_fewthreads(2);
+	comeandgo(4);
 }
 
 TEST(syscall_comes_back_1) { comeandgo(1); }
@@ -200,7 +205,7 @@ TEST(syscall_does_not_hold_the_world)
 /* Everything else waits: that is no deadlock as long as somebody is in a system call. */
 static enum gout sendslate(G *gp, void *ud)
 {
-	blockfor(gp, 30000000); /* so that its P is taken, and goes idle */
+	sim_block(gp, 30000000); /* so that its P is taken, and goes idle */
 	CHECK(sim_send(gp, ud, 1));
 	return GOUT_EXIT;
 }
@@ -228,7 +233,7 @@ TEST(syscall_is_alive)
 static enum gout blockslate(G *gp, void *ud)
 {
 	(void)ud;
-	blockfor(gp, 30000000);
+	sim_block(gp, 30000000);
 	return GOUT_EXIT;
 }
 
@@ -264,7 +269,7 @@ static enum gout blocksatend(G *gp, void *ud)
 {
 	(void)ud;
 	fetch_add_seqcst(&inside, 1);
-	blockfor(gp, test_rand() % 15000000);
+	sim_block(gp, test_rand() % 15000000);
 	return GOUT_EXIT;
 }
 
@@ -299,154 +304,3 @@ static void endwhile(simbody *body)
 
 TEST(syscall_run_ends_while_m0_blocks) { endwhile(m0blocks); }
 TEST(syscall_run_ends_while_another_blocks) { endwhile(otherblocks); }
-
-/* Locked Gs ------------------------------------------------------------------------ */
-
-static enum gout locked(G *gp, void *ud)
-{
-	lockosthread(gp);
-	const M *mp = getm();
-	for (int i = (int)(intptr_t)ud; i > 0; i--) {
-		switch (i % 3) {
-		case 0:
-			sim_gosched(gp);
-			break;
-		case 1:
-			sim_sleep(gp, 1000);
-			break;
-		case 2:
-			blockfor(gp, i % 2 * 50000);
-			break;
-		}
-		CHECK(getm() == mp);
-	}
-	CHECK(unlockosthread(gp));
-	CHECK(!unlockosthread(gp));
-	fetch_add_seqcst(&ndone, 1);
-	return GOUT_EXIT;
-}
-
-/* Nobody else ever runs where a locked one lives. */
-static enum gout neverthere(G *gp, void *ud)
-{
-	for (int i = (int)(intptr_t)ud; i > 0; i--) {
-		CHECK(getm()->lockedg == NULL);
-		sim_gosched(gp);
-	}
-	fetch_add_seqcst(&ndone, 1);
-	return GOUT_EXIT;
-}
-
-static enum gout startlocked(G *gp, void *ud)
-{
-	for (int i = 0; i < 4; i++) {
-		sim_go(locked, ud);
-		sim_spawn(locked, ud);
-		sim_go(neverthere, ud);
-		sim_spawn(neverthere, ud);
-	}
-	return locked(gp, ud); /* on m0 */
-}
-
-static void locks(uint32_t n)
-{
-	sim_initprocs(n);
-	CHECK(sim_run(startlocked, (void *)60) == NULL);
-	CHECK_EQ(ndone, 17);
-	CHECK_EQ(gcount(), 0);
-	CHECK(m0.lockedg == NULL);
-	sim_term();
-}
-
-TEST(locked_stay_on_their_thread_1) { locks(1); }
-TEST(locked_stay_on_their_thread_4) { locks(4); }
-TEST(locked_stay_on_their_thread_stress)
-{
-	setenv("LUAPARK_DEBUG", "stress", 1);
-	locks(4);
-}
-
-/* m0 wants p0 back at the moment in which a locked G gets it. */
-static enum gout m0comesback(G *gp, void *ud)
-{
-	for (int i = 0; i < 4; i++)
-		sim_go(locked, ud);
-	uint32_t rand = 7;
-	while (load_relaxed(&ndone) < 4)
-		blockfor(gp, randnext(&rand) % 300000);
-	return GOUT_EXIT;
-}
-
-TEST(locked_while_m0_blocks)
-{
-	sim_initprocs(1);
-	for (int i = 0; i < 10; i++) {
-		store_relaxed(&ndone, 0);
-		CHECK(sim_run(m0comesback, (void *)100) == NULL);
-		CHECK_EQ(ndone, 4);
-		CHECK_EQ(gcount(), 0);
-	}
-	sim_term();
-}
-
-/* Its end takes the thread along. */
-static enum gout endslocked(G *gp, void *ud)
-{
-	(void)ud;
-	lockosthread(gp);
-	lockosthread(gp);
-	CHECK(unlockosthread(gp)); /* once is not enough */
-	CHECK(gp->flags & GF_LOCKED);
-	sim_sleep(gp, 1000);
-	fetch_add_seqcst(&ndone, 1);
-	return GOUT_EXIT;
-}
-
-static int nthreads;
-
-static enum gout startendslocked(G *gp, void *ud)
-{
-	for (int i = 0; i < 20; i++)
-		sim_go(endslocked, ud);
-	while (load_relaxed(&ndone) < 20)
-		sim_sleep(gp, 100000);
-	/* None of their 20 threads was kept; there are some that took over, and the monitor. */
-	for (int i = 0; i < 1000 && test_nthreads() > nthreads + 10; i++)
-		sim_sleep(gp, 1000000);
-	CHECK(test_nthreads() <= nthreads + 10);
-	return GOUT_EXIT;
-}
-
-TEST(locked_end_takes_the_thread)
-{
-	nthreads = test_nthreads();
-	sim_initprocs(1);
-	CHECK(sim_run(startendslocked, NULL) == NULL);
-	CHECK_EQ(gcount(), 0);
-	sim_term();
-}
-
-/* The run ends while they wait. */
-static enum gout stopslocked(G *gp, void *ud)
-{
-	for (int i = 0; i < 3; i++)
-		sim_go(locked, (void *)1000000);
-	lockosthread(gp);
-	for (int i = 0; i < 20; i++)
-		sim_sleep(gp, 10000);
-	schedstop(ud);
-	sim_sleep(gp, 1000000000);
-	return GOUT_EXIT;
-}
-
-TEST(locked_killed)
-{
-	sim_initprocs(2);
-	for (int i = 0; i < 20; i++) {
-		CHECK_STR(sim_run(stopslocked, "stop"), "stop");
-		gkillall();
-		CHECK_EQ(gcount(), 0);
-		CHECK(m0.lockedg == NULL);
-	}
-	sim_term();
-}

@@ -63,7 +63,7 @@ uint32_t test_rand(void)
 	return (uint32_t)(x >> 32);
 }
 
-/* The linker sends the core's realloc here (--wrap). */
+/* The linker sends the core's calls here (--wrap). */
 void *__real_realloc(void *p, size_t n);
 void *__wrap_realloc(void *p, size_t n);
 static int failrealloc;
@@ -76,6 +76,24 @@ void test_failrealloc(int n)
 void *__wrap_realloc(void *p, size_t n)
 {
 	return failrealloc > 0 && --failrealloc == 0 ? NULL : __real_realloc(p, n);
+}
+
+int __real_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
+static _Atomic int fewthreads = -1;
+
+void test_fewthreads(int n)
+{
+	fewthreads = n;
+}
+
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+	if (fewthreads == 0)
+		return EAGAIN;
+	if (fewthreads > 0) /* the core makes them under a lock */
+		fewthreads--;
+	return __real_pthread_create(t, attr, fn, arg);
 }
 
 void test_narrow(size_t n)

@@ -64,6 +64,9 @@ uint32_t test_rand(void);
 /* Lets the n-th next realloc of the core fail; 0: none. */
 void test_failrealloc(int n);
 
+/* Lets the core make n more threads; -1: as many as it likes. */
+void test_fewthreads(int n);
+
 /* Keeps the address space from growing by more than n bytes. */
 void test_narrow(size_t n);
 

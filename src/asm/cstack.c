@@ -64,8 +64,8 @@ static struct cstack *newstack(struct cstackpool *pool)
 			return NULL;
 		}
 	} while (!cas_weak_relaxed(&arena.used, &i, i + 1));
-	char *lo = arena.base + i * arena.stride + arena.page;
-	size_t size = arena.stride - arena.page;
+	char *lo = arena.base + i * arena.stride + CSTACK_GUARD;
+	size_t size = arena.stride - CSTACK_GUARD;
 	if (os_commit(lo, size) != 0)
 		return NULL; /* the slot is lost; the kernel is out of mappings, so is the next */
 	struct cstack *s = (struct cstack *)(lo + size) - 1;
@@ -147,5 +147,5 @@ uint32_t cstack_limit(void)
 bool cstack_isguard(const void *addr)
 {
 	uintptr_t off = (uintptr_t)addr - (uintptr_t)arena.base;
-	return arena.base && off < (uintptr_t)arena.limit * arena.stride && off % arena.stride < arena.page;
+	return arena.base && off < (uintptr_t)arena.limit * arena.stride && off % arena.stride < CSTACK_GUARD;
 }

@@ -9,7 +9,10 @@
  * plain LuaJIT on an unlimited stack raises an error.
  *
  *      arena:  | guard | stack 0 ... hdr | guard | stack 1 ... hdr | ...
- *                 ^ PROT_NONE page           the header lies at the top
+ *                 ^ PROT_NONE                the header lies at the top
+ *
+ * A guard is wider than frames are, for who overflows need not touch each page: it would
+ * step over a single one, by a luaL_Buffer's 8 KB, into the stack of another G.
  *
  * Each stack in use costs two of the kernel's mappings.  The arena stays at a
  * quarter of vm.max_map_count, because the JIT and everybody else need theirs.
@@ -25,6 +28,7 @@
 
 #define CSTACK_SIZE ((size_t)128 << 20)
 #define CSTACK_MINSIZE ((size_t)1 << 20) /* what a narrow address space may shrink it to */
+#define CSTACK_GUARD ((size_t)64 << 10)	 /* the part of it below the stack */
 
 /* The header at the top of each stack. */
 struct cstack {
@@ -70,7 +74,7 @@ void cstack_trim(struct cstackpool *pool, int64_t now);
 /* How many stacks may exist in the process. */
 uint32_t cstack_limit(void);
 
-/* Whether addr lies in a guard page of the arena.  Safe in a signal handler. */
+/* Whether addr lies in a guard of the arena.  Safe in a signal handler. */
 bool cstack_isguard(const void *addr);
 
 #endif

@@ -6,19 +6,23 @@ __attribute__((visibility("default"))) int luaopen_luapark_core(lua_State *L);
 
 static const char loaded[] = "luapark.core"; /* in the registry: the library's table */
 
-/* The host's end is ours: a value in its registry, whose finalizer says so. */
+/* A state's end, by os.exit also in the middle of a G: a value in its registry, whose
+ * finalizer says so.  The host's end is ours. */
 static int closing(lua_State *L)
 {
-	(void)L;
-	(void)host_close();
+	struct lstate *ls = lua_touserdata(L, lua_upvalueindex(1));
+	store_relaxed(&ls->closes, true);
+	if (ls->pp == &p0)
+		(void)host_close();
 	return 0;
 }
 
-static void watchend(lua_State *L)
+static void watchend(lua_State *L, struct lstate *ls)
 {
 	lua_newuserdata(L, 1);
 	lua_createtable(L, 0, 1);
-	lua_pushcfunction(L, closing);
+	lua_pushlightuserdata(L, ls);
+	lua_pushcclosure(L, closing, 1);
 	lua_setfield(L, -2, "__gc");
 	lua_setmetatable(L, -2);
 	luaL_ref(L, LUA_REGISTRYINDEX);
@@ -47,10 +51,9 @@ int luaopen_luapark_core(lua_State *L)
 	lib_syscall_open(L, ls);
 	lib_http_open(L, ls);
 	lib_values_open(L, ls);
-	if (!pp) {
+	watchend(L, ls);
+	if (!pp)
 		state_model(L);
-		watchend(L);
-	}
 	lua_pushvalue(L, -1);
 	lua_setfield(L, LUA_REGISTRYINDEX, loaded);
 	return 1;

@@ -63,6 +63,7 @@ struct lstate {
 	lua_Hook userhook;
 	int usermask, usercount, userleft;
 	atomic_flg disarming, again; /* it is given back just now, and ours was wanted again meanwhile */
+	atomic_flg closes; /* the state is being closed, or was: no signal may touch it */
 	bool collecting; /* a cycle of the collector that idle time began is under way; */
 	int kept;	 /* KB that were left when the last one ended */
 };

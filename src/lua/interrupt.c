@@ -96,6 +96,8 @@ void host_interrupt(P *pp)
 {
 	struct lstate *ls = pp->lua;
 	lua_State *L = ls->service;
+	if (load_relaxed(&ls->closes))
+		return;
 	if (load_relaxed(&ls->disarming)) {
 		store_relaxed(&ls->again, true);
 		return;

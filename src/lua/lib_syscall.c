@@ -80,7 +80,8 @@ static G *running(lua_State *L, const char *name)
  * unlockosthread as often ends that. */
 static int l_lockosthread(lua_State *L)
 {
-	lockosthread(running(L, "lockosthread"));
+	if (!lockosthread(running(L, "lockosthread")))
+		return luaL_error(L, "lockosthread where no thread is left for the others");
 	return 0;
 }
 

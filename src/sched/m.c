@@ -3,7 +3,16 @@
  *
  * An M runs a P until that is drained (gomaxprocs shrank), or is another M's (a system
  * call, a locked G); then it waits on its note for another P, or its end.  m0 waits for
- * p0 only. */
+ * p0 only.
+ *
+ * There may be no further thread.  A P too many is then not made, and one whose M is in a
+ * system call waits for it; but one whose M is locked must go to another M when the
+ * locked G parks.  So for each of these an idle M is kept that nobody else gets:
+ *
+ *   sched.nmidle >= owed()
+ *
+ * lockosthread makes it, or fails; who hands a P to a locked M is idle at that moment.  m0,
+ * while it waits, is p0's. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -74,42 +83,95 @@ void interrupt(P *pp)
 		pthread_kill(mp->thread, SIGURG);
 }
 
+/* m0 waits, and may as well have pp from its M. */
+static bool m0stands(const P *pp)
+{
+	return pp == &p0 && pp->m != &m0 && m0.waits && !m0.lockedg;
+}
+
+/* Whether pp's M is for one G only, and pp must go on upon an idle one. */
+static bool owes(const P *pp)
+{
+	return pp->m && (pp->m->lockedg || pp->m->goes) && !m0stands(pp);
+}
+
+/* How many Ps but this one do. */
+static uint32_t owed(const P *but)
+{
+	uint32_t n = 0;
+	lp_assert(lock_isheld(&sched.lock));
+	for (uint32_t i = 0; i < sched.maxprocs; i++) {
+		const P *pp = load_relaxed(&sched.allp[i]);
+		if (!pp)
+			break;
+		n += pp != but && owes(pp);
+	}
+	return n;
+}
+
+/* mp, which has none, gets pp. */
+static void give(P *pp, M *mp)
+{
+	if (mp == &m0) {
+		m0.waits = false;
+		store_relaxed(&sched.m0wants, false);
+	}
+	mp->nextp = pp;
+	pp->m = mp;
+	note_wake(&mp->note);
+}
+
 bool handover(M *mp, P *pp)
 {
 	lp_assert(lock_isheld(&sched.lock));
 	M *heir = pp->heir;
 	pp->heir = NULL;
-	if (!heir && pp == &p0 && m0.waits && (load_relaxed(&sched.m0wants) || load_relaxed(&sched.stopping) != 0))
+	bool wanted = load_relaxed(&sched.m0wants) || (load_relaxed(&sched.stopping) & STOP_EXIT);
+	if (!heir && pp == &p0 && m0.waits && wanted)
 		heir = &m0;
 	if (!heir || heir == mp)
 		return false;
-	if (heir == &m0) {
-		m0.waits = false;
-		store_relaxed(&sched.m0wants, false);
-	}
 	mp->p = NULL;
-	heir->nextp = pp;
-	pp->m = heir;
-	note_wake(&heir->note);
+	give(pp, heir);
 	return true;
 }
 
-/* Runs pp until it is drained, or others have it, or the M must end. */
-static void runp(M *mp, P *pp)
+static void putidle(M *mp)
+{
+	sched.nmidle++;
+	mp->link = sched.midle;
+	sched.midle = mp;
+}
+
+/* mp, which has no P, waits for its next; false if its thread shall end.  Holding
+ * sched.lock. */
+static bool idle(M *mp)
+{
+	if (mp->lockedg) /* for the P of that */
+		return true;
+	if (mp->goes || (sched.nmidle >= MIDLE_MAX && sched.nmidle >= owed(NULL)))
+		return false;
+	putidle(mp);
+	lp_assert(sched.nmidle >= owed(NULL));
+	return true;
+}
+
+/* Runs pp until it is drained, or others have it, or the M must end.  As idle. */
+static bool runp(M *mp, P *pp)
 {
 	pp->open = pp->open || sched.ops.openp(pp);
 	bool opened = pp->open;
 	if (opened)
 		schedule(mp, pp);
-	if (!mp->p)
-		return;
 	lock(&sched.lock);
-	if (pp == &p0 && !pp->heir) /* it is never drained: the run ends, or m0 wants it, and waits for it */
+	if (mp->p && pp == &p0 && !pp->heir) /* it is never drained: the run ends, or m0 wants it, and waits for it */
 		pp->heir = &m0;
-	bool given = handover(mp, pp);
+	if (!mp->p || handover(mp, pp)) {
+		bool stays = idle(mp); /* at once: the heir may be locked */
+		unlock(&sched.lock);
+		return stays;
+	}
 	unlock(&sched.lock);
-	if (given)
-		return;
 	if (opened)
 		sched.ops.closep(pp);
 	lock(&sched.lock);
@@ -127,8 +189,10 @@ static void runp(M *mp, P *pp)
 		store_relaxed(&sched.gomaxprocs, pp->id);
 	procrecount();
 	cond_broadcast(&sched.world);
+	bool stays = idle(mp);
 	unlock(&sched.lock);
 	checkdead0(); /* all others may have gone idle while this one closed */
+	return stays;
 }
 
 P *takep(M *mp)
@@ -136,32 +200,20 @@ P *takep(M *mp)
 	for (;;) {
 		lock(&sched.lock);
 		P *pp = mp->nextp;
-		bool exits = mp->exits;
+		if (mp->exits)
+			pp = NULL;
+		bool waits = !pp && !mp->exits && !mp->goes;
 		mp->nextp = NULL;
-		mp->p = exits ? NULL : pp;
+		mp->p = pp;
 		unlock(&sched.lock);
-		if (exits || pp)
-			return exits ? NULL : pp;
+		if (!waits)
+			return pp;
 		note_sleep(&mp->note);
 		note_clear(&mp->note);
 	}
 }
 
-/* mp waits for its next P; false if there are enough who do. */
-static bool idle(M *mp)
-{
-	lock(&sched.lock);
-	bool stays = sched.nmidle < MIDLE_MAX;
-	if (stays) {
-		sched.nmidle++;
-		mp->link = sched.midle;
-		sched.midle = mp;
-	}
-	unlock(&sched.lock);
-	return stays;
-}
-
-/* A thread ends before the others do. */
+/* mp's thread ends, with all others or before. */
 static void freem(M *mp)
 {
 	lock(&sched.lock);
@@ -187,53 +239,60 @@ static void *mmain(void *arg)
 	stack_t ss = {.ss_sp = xmalloc(SIGSTACK), .ss_size = SIGSTACK}, none = {.ss_flags = SS_DISABLE};
 	sigaltstack(&ss, NULL);
 	setm(mp);
-	bool stays = true;
-	for (P *pp; stays && (pp = takep(mp)) != NULL;) {
-		runp(mp, pp);
-		stays = mp->lockedg || (!mp->goes && idle(mp));
-	}
+	for (P *pp; (pp = takep(mp)) != NULL && runp(mp, pp);)
+		;
 	setm(NULL);
 	sigaltstack(&none, NULL);
 	free(ss.ss_sp);
-	if (!stays)
-		freem(mp);
+	freem(mp);
 	return NULL;
 }
 
+/* A new M, whose thread waits for a P; or NULL. */
 static M *newm(void)
 {
+	if (sched.nm >= M_MAX)
+		throw("program exceeds 10000-thread limit");
 	M *mp = xcalloc(1, sizeof *mp);
 	note_init(&mp->note);
+	if (os_mayfail() || pthread_create(&mp->thread, NULL, mmain, mp) != 0) {
+		note_term(&mp->note);
+		free(mp);
+		return NULL;
+	}
+	mp->all = sched.allm;
+	sched.allm = mp;
+	sched.nm++;
 	return mp;
 }
 
 bool startm(P *pp)
 {
 	lp_assert(lock_isheld(&sched.lock));
-	M *mp = sched.midle;
-	if (mp) {
+	M *mp;
+	if (m0stands(pp)) {
+		mp = &m0;
+	} else if (sched.nmidle > owed(pp)) {
+		mp = sched.midle;
 		sched.midle = mp->link;
 		sched.nmidle--;
-		mp->nextp = pp;
-		pp->m = mp;
-		note_wake(&mp->note);
-		return true;
-	}
-	if (sched.nm >= M_MAX)
-		throw("program exceeds 10000-thread limit");
-	mp = newm();
-	mp->nextp = pp;
-	pp->m = mp;
-	if (os_mayfail() || pthread_create(&mp->thread, NULL, mmain, mp) != 0) {
-		pp->m = NULL;
-		note_term(&mp->note);
-		free(mp);
+	} else if (!(mp = newm())) {
 		return false;
 	}
-	mp->all = sched.allm;
-	sched.allm = mp;
-	sched.nm++;
+	give(pp, mp);
+	lp_assert(sched.nmidle >= owed(NULL));
 	return true;
+}
+
+bool sparem(const P *pp)
+{
+	lp_assert(lock_isheld(&sched.lock));
+	if (m0stands(pp) || sched.nmidle > owed(pp)) /* if it owes one already, too */
+		return true;
+	M *mp = newm();
+	if (mp)
+		putidle(mp);
+	return mp != NULL;
 }
 
 bool stopms(void)

@@ -316,8 +316,6 @@ static G *left(P *pp, G *gp, enum gout why)
 		cstack_reset(&pp->stacks, gp->stk);
 		/* fall through */
 	case GOUT_EXIT:
-		if (lp_unlikely(gp->flags & GF_LOCKED))
-			getm()->goes = getm() != &m0;
 		givestack(pp, gp);
 		casgstatus(gp, Grunning, Gdead);
 		pp->nhome--;
@@ -384,7 +382,8 @@ void schedule(M *mp, P *pp)
 	store_relaxed(&pp->handspin, false);
 	gp = pp->first;
 	pp->first = NULL;
-	if (gp && (load_relaxed(&sched.stopping) != 0 || m0wants(mp, pp))) { /* not now */
+	/* Not now?  mp is locked to it, and for nobody else: it takes none but on its way out. */
+	if (gp && ((load_relaxed(&sched.stopping) != 0 && !halt(mp, pp)) || m0wants(mp, pp))) {
 		runqput(pp, gp, true);
 		gp = NULL;
 	}
@@ -397,8 +396,11 @@ void schedule(M *mp, P *pp)
 			;
 		if (lp_unlikely(!mp->p))
 			return;
-		if (lp_unlikely(mp->lockedg || mp->goes) && giveaway(mp, pp))
+		if (lp_unlikely(mp->lockedg || mp->goes)) {
+			if (!giveaway(mp, pp))
+				throw("no thread for a P whose own is locked");
 			return;
+		}
 		if (lp_unlikely(sched.stress) && handoff(mp, pp))
 			return;
 	}

@@ -140,9 +140,12 @@ M *getm(void);
 void minit(void);
 /* For the thread that becomes an M, or ceases to be one. */
 void setm(M *mp);
-/* Runs pp, which has no M: an idle M, or a new thread.  False if there can be none.
- * Holding sched.lock. */
+/* Runs pp, which has no M or shall have another: an idle M, or a new thread.  False if there
+ * can be none.  Holding sched.lock. */
 bool startm(P *pp);
+/* Whether startm will find an M for pp when its own is locked from now on.  Holding
+ * sched.lock. */
+bool sparem(const P *pp);
 /* Waits until mp, which has none, is given a P: that, or NULL: its thread shall end. */
 P *takep(M *mp);
 /* mp hands pp to its heir, or to m0, which wants it back or ends the run; false if neither
@@ -173,16 +176,16 @@ G *exitsyscall0(M *mp, G *gp);
 /* Takes pp from the M that is in a system call with it, and gives it to another; false
  * if that is over, or there can be no M.  Holding sched.lock. */
 bool retake(P *pp);
-/* mp's G is locked to it and has parked, or ended: others go on with pp.  False if
- * there can be no M for it.  On g0. */
+/* Another M goes on with pp, for that of a locked G when this has parked, or ended.  False if
+ * there can be none, which never is for that of a locked G.  On g0. */
 bool giveaway(M *mp, P *pp);
 
 /* From here on the running G runs on this thread only, and nothing else does; as often as
- * it was locked it must be unlocked. */
-void lockosthread(G *gp);
+ * it was locked it must be unlocked.  False if there can be no thread for the others. */
+bool lockosthread(G *gp);
 /* False: it was not locked. */
 bool unlockosthread(G *gp);
-/* gp is dead, or killed: its M is free. */
+/* gp is dead, or killed: its M ends, too, unless that is m0. */
 void unlockg(G *gp);
 /* The M that gp is locked to.  Holding sched.lock. */
 M *lockedm(const G *gp);

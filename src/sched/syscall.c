@@ -111,14 +111,18 @@ bool giveaway(M *mp, P *pp)
 
 /* Locked Gs ------------------------------------------------------------------------ */
 
-void lockosthread(G *gp)
+bool lockosthread(G *gp)
 {
 	M *mp = getm();
 	lock(&sched.lock);
-	mp->lockedg = gp;
-	mp->nlocked++;
-	gp->flags |= GF_LOCKED;
+	bool can = sparem(mp->p);
+	if (can) {
+		mp->lockedg = gp;
+		mp->nlocked++;
+		gp->flags |= GF_LOCKED;
+	}
 	unlock(&sched.lock);
+	return can;
 }
 
 static void unlockm(M *mp, G *gp)
@@ -153,7 +157,10 @@ void unlockg(G *gp)
 {
 	lock(&sched.lock);
 	M *mp = lockedm(gp);
-	if (mp)
+	if (mp) {
+		mp->goes = mp != &m0;
 		unlockm(mp, gp);
+		note_wake(&mp->note); /* it may be waiting for gp's P */
+	}
 	unlock(&sched.lock);
 }
