@@ -504,7 +504,8 @@ describe("stack", function()
     local place = helper.here(1):match("^(.-): $")
     lp.go(function() c:send(lp.stack()) end)
     local text = c:recv()
-    assert.truthy(text:find(("created by %s in goroutine %d\n"):format(place, lp.getg().id), 1, true), text)
+    local said, id = text:match "\ncreated by function [^\n]- at ([^\n]-) in goroutine (%d+)\n$"
+    assert.same({ place, lp.getg().id }, { said, tonumber(id) }, text)
   end))
 
   it("tells all goroutines' when asked: waiting, not started, in a user's coroutine", run(function()

@@ -189,6 +189,37 @@ function helper.module(text, args, stdin)
   end)
 end
 
+-- A program for a stock luajit that runs a script, its first argument, as the executable would.
+helper.driver = [[
+  local lp = require "luapark"
+  for _, name in ipairs { "go", "chan", "gopark", "goready", "getg", "gosched" } do
+    _G[name] = lp[name]
+  end
+  luapark = lp
+  local ok, err = pcall(lp.run, assert(loadfile(arg[1])))
+  if not ok then
+    io.stderr:write(tostring(err))
+    os.exit(2)
+  end
+]]
+
+-- Runs the script text with the executable or, where busted runs in a stock luajit, with that. The file's name is evened
+-- out. -> stdout, stderr, status
+function helper.program(text, environment)
+  local function even(name, out, err, status)
+    name = name:gsub("%p", "%%%0")
+    return (out:gsub(name, "SCRIPT")), (err:gsub(name, "SCRIPT")), status
+  end
+  return helper.withfile(text, function(name)
+    if helper.inexe then
+      return even(name, helper.sh(("%s %s %s"):format(environment or "", quote(helper.exe), name)))
+    end
+    return helper.withfile(helper.driver, function(driver)
+      return even(name, helper.sh(("%s %s luajit %s %s"):format(helper.moduleenv, environment or "", driver, name)))
+    end)
+  end)
+end
+
 -- Runs the script text in both programs: {out, err, status} of luapark, and of plain luajit. The program's name, the
 -- file's name and the bottom frame of tracebacks (which stands for the C main of luajit) are evened out.
 function helper.both(text, args, stdin)

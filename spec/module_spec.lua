@@ -178,6 +178,27 @@ print(e)
     assert.matches("\ncreated by [^\n]-:3 in goroutine 1\n", out)
   end)
 
+  it("and then counts nobody any more that wg:go had started", function()
+    expect("false\ntrue\tfine\n20\n", [[
+      local lp = require "luapark"
+      local wg
+      print((pcall(lp.run, function()
+        wg = lp.waitgroup()
+        for i = 1, 20 do wg:go(function() lp.chan():recv() end) end
+        lp.gosched()
+        error "x"
+      end)))
+      print(pcall(lp.run, function()
+        for i = 1, 20 do lp.go(lp.goexit) end -- in the same slots
+        lp.gosched()
+        return "fine"
+      end))
+      local n = 0
+      while pcall(wg.done, wg) do n = n + 1 end
+      print(n)
+    ]])
+  end)
+
   it("an error of another goroutine after its function has returned", function()
     local out = module_ [[
       local lp = require "luapark"
@@ -531,5 +552,40 @@ describe("a stock Lua that is no LuaJIT", function()
     local out, err = helper.sh(helper.moduleenv .. "lua5.1 -e 'print(pcall(require, [[luapark]]))' 2>&1")
     assert.equal("", err)
     assert.matches("^false\t.*LuaJIT", out)
+  end)
+end)
+
+describe("a goroutine of the module", function()
+  it("is not pre-empted in the middle of what sends values to other Ps", function()
+    helper.withfile([[
+      local lp = require "luapark"
+      lp.run(function()
+        local asked, done = lp.chan(), lp.atomic()
+        lp.go(function()
+          for q in asked do
+            if q.n % 3 == 0 then
+              lp.spawn(function(to) to:send(true) end, q.answer)
+            else
+              q.answer:send(true)
+            end
+          end
+        end)
+        for i = 1, 60 do
+          (i % 3 == 0 and lp.go or lp.spawn)(function(n)
+            local lp = require "luapark"
+            if n % 4 == 0 then lp.sleep(0.0002 * n) end
+            local answer = lp.chan(1)
+            asked:send { n = n, answer = answer }
+            answer:recv()
+            if done:add(1) == 60 then print "all" end
+          end, i)
+        end
+      end)
+    ]], function(name)
+      for _ = 1, 20 do
+        assert.same({ "all\n", "", 0 }, { helper.sh(helper.moduleenv
+          .. "LUAPARK_MAXPROCS=2 LUAPARK_DEBUG=preempt env -u LUAPARK_PREEMPT luajit " .. name) })
+      end
+    end)
   end)
 end)

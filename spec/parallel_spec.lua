@@ -39,8 +39,8 @@ local function list()
   pipe:close()
   return t
 end
-local MODULE = { "accounting", "by_value", "fib", "garbage", "goexit", "gopark", "hammer", "map", "park_anywhere",
-  "portable", "recursion", "select_race", "shared_globals", "shared_upvalues", "skynet", "spawn_copies", "spawn_sync",
+local MODULE = { "accounting", "by_value", "fib", "garbage", "goexit", "gopark", "hammer", "map", "onerror",
+  "park_anywhere", "portable", "recursion", "select_race", "shared_globals", "shared_upvalues", "skynet", "spawn_copies", "spawn_sync",
   "values" }
 
 -- What the header promises, in the manner of spec/examples.sh: the indented lines after "-- Prints:".
@@ -83,21 +83,12 @@ if helper.inexe then
   return
 end
 
-local DRIVER = [[
-  local lp = require "luapark"
-  for _, name in ipairs { "go", "chan", "gopark", "goready", "getg", "gosched" } do
-    _G[name] = lp[name]
-  end
-  luapark = lp
-  lp.run(assert(loadfile(arg[1])))
-]]
-
 describe("the corpus in a stock luajit", function()
   for _, name in ipairs(MODULE) do
     for _, environment in ipairs { "LUAPARK_MAXPROCS=1", "LUAPARK_MAXPROCS=4" } do
       it(("%s, %s"):format(name, (environment:gsub("LUAPARK_", ""))), function()
         local file = ("spec/corpus/%s.lua"):format(name)
-        helper.withfile(DRIVER, function(driver)
+        helper.withfile(helper.driver, function(driver)
           check(file, helper.moduleenv .. environment, ("luajit %s %s"):format(driver, file))
         end)
       end)

@@ -14,6 +14,7 @@
 
 #include "lua/host.h"
 #include "lua/known.h"
+#include "lua/panic.h"
 #include "main.h"
 
 int luaopen_luapark_core(lua_State *L);
@@ -103,10 +104,12 @@ int domain(lua_State *L, int n)
 		}
 		fputs("SIGQUIT: quit\n\n", stderr);
 		/* fall through */
-	case RUN_PANIC:
 	case RUN_DEADLOCK:
 		fflush(stdout);
 		fputs(lua_tostring(L, -1), stderr);
+		return 2;
+	case RUN_PANIC:
+		panic_print();
 		return 2;
 	}
 	return 1;

@@ -63,8 +63,7 @@ local function exiting(parts)
 end
 
 local function raised(err)
-  local trace = stack():gsub("\n\t[^\n]*errgroup%.lua[^\n]*", "") -- without us
-  return { err = err, trace = trace }
+  return { err = err, trace = stack() }
 end
 
 local function ended(work, slots, failure, cancel, ok, first, second)

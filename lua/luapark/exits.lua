@@ -2,11 +2,13 @@
 
 -- exits: what is under way in a goroutine, and has to be ended with it where it ends by goexit, which unwinds nothing.
 
+local core = require "luapark.core"
 local view = require("luapark.rt").view
 
 local exits = {}
 
 local under = {} -- goroutine's slot -> the innermost: { finish, of what, the next one out }, or nil
+core.exits(under) -- for those that end with a run that fails
 
 -- finish(what) is called if the running goroutine ends by goexit before it comes to exits.leave().
 function exits.enter(finish, what)

@@ -15,6 +15,7 @@ local time = require "luapark.time"
 local due = require "luapark.due"
 local context = require "luapark.context"
 local errgroup = require "luapark.errgroup"
+local onerror = require "luapark.onerror"
 
 local luapark = {
   _VERSION = "0.1.0",
@@ -26,6 +27,7 @@ local luapark = {
   getg = core.getg,
   gosched = core.gosched,
   stack = core.stack,
+  onerror = onerror.onerror,
   exit = core.exit,
 
   -- processors
@@ -116,6 +118,7 @@ end
 function luapark.goexit()
   exits.finish()
   sync.exiting()
+  onerror.exiting()
   return core.goexit()
 end
 
@@ -151,5 +154,6 @@ core.known("luapark.chan.Chan", channel.Chan)
 for name, object in pairs(sync.known) do
   core.known("luapark.sync." .. name, object)
 end
+core.known("luapark.onerror.serve", onerror.serve)
 
 return luapark

@@ -225,11 +225,11 @@ function share.trysend(h, v)
   return r == DONE
 end
 
-local function parkrecv(h)
+local function parkrecv(h, reason)
   local s = takeshared(2)
   local r = chanrecv(h, vals[s], s)
   if r == BLOCK then
-    view.reason = RECVREASON
+    view.reason = reason or RECVREASON
     view.sel = s
     park()
     r = view.wake < 0 and CLOSED or DONE
@@ -241,7 +241,8 @@ local function parkrecv(h)
   return get(s), true
 end
 
-function share.recv(h)
+-- reason: what the wait is called, if not "chan receive".
+function share.recv(h, reason)
   local s = takeany()
   local r = chanrecv(h, vals[s], 0)
   if r == DONE then
@@ -251,7 +252,7 @@ function share.recv(h)
   if r == CLOSED then
     return nil, false
   end
-  return parkrecv(h)
+  return parkrecv(h, reason)
 end
 
 function share.tryrecv(h)

@@ -159,6 +159,13 @@ function sync.exiting()
   end
 end
 
+-- The running goroutine, which was started with fn and this first argument, has failed, and the error is handled.
+function sync.failed(fn, arg)
+  if fn == call or fn == call0 then
+    finish(arg)
+  end
+end
+
 -- Starts fn(...) as a goroutine counted by the group. -> g
 function WaitGroup:go(fn, ...)
   local o = getmetatable(self) ~= WaitGroup and object(self, SharedWaitGroup, "go", "wait group")

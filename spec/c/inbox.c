@@ -209,6 +209,46 @@ TEST(mail_posted_by_mail)
 	sim_term();
 }
 
+/* Gs that are to begin here ------------------------------------------------------------ */
+
+static enum packed packed(P *pp, G *gp, bool chatty)
+{
+	(void)pp;
+	(void)gp;
+	(void)chatty;
+	CHECK(!"asked to pack what is packed");
+	return PACK_NEVER;
+}
+
+TEST(inbox_packed_gs_come_to_stay)
+{
+	init();
+	sched.ops.pack = packed;
+	G *a = sim_at(p1, NULL, NULL), *b = sim_at(p1, NULL, NULL);
+	CHECK(a->p == NULL && hasincoming(p1) && !hasincoming(&p0));
+	CHECK_EQ(gcount(), 2);
+	CHECK(inboxrun(p1));
+	CHECK(a->p == p1 && b->p == p1);
+	CHECK_EQ(runqpack(p1, p1->runq.tail, 10, false), 0);
+	CHECK(runqget(p1) == a && runqget(p1) == b && runqget(p1) == NULL);
+	sim_term();
+}
+
+/* The run may end while one is under way; and its slot may be another's by then. */
+TEST(inbox_packed_gs_may_die_on_their_way)
+{
+	init();
+	G *a = sim_at(p1, NULL, NULL), *b = sim_at(p1, NULL, NULL);
+	gkillall();
+	CHECK_EQ(gcount(), 0);
+	G *again = sim_go(NULL, NULL);
+	CHECK(again == a || again == b);
+	CHECK(inboxrun(p1));
+	CHECK(runqlen(p1) == 0 && !hasincoming(p1));
+	CHECK(again->p == &p0 && runqget(&p0) == again);
+	sim_term();
+}
+
 /* All at once -------------------------------------------------------------------------- */
 
 /* Two threads ready the owner's Gs, and send it mail; of each sender's all arrive, in order. */

@@ -513,3 +513,48 @@ TEST(procs_fresh_ones_move_before_their_turn)
 	check_over();
 	sim_term();
 }
+
+/* Each of some goroutines, wherever these are, starts one on the P of each other. */
+enum { ASKERS = 6 };
+
+static P *homes[ASKERS];
+static atomic_u32 nasked;
+
+static enum gout there(G *gp, void *ud)
+{
+	CHECK(gp->p == homes[(intptr_t)ud] && getm()->p == gp->p);
+	fetch_add_seqcst(&nasked, 1);
+	return GOUT_EXIT;
+}
+
+static enum gout asks(G *gp, void *ud)
+{
+	int me = (int)(intptr_t)ud;
+	homes[me] = gp->p;
+	fetch_add_seqcst(&nstarted, 1);
+	while (load_acquire(&nstarted) < ASKERS)
+		sim_sleep(gp, 100000);
+	for (intptr_t i = 0; i < ASKERS; i++) {
+		sim_at(homes[i], there, (void *)i);
+		if (i % 2 == me % 2)
+			sim_gosched(gp);
+	}
+	while (load_relaxed(&nasked) < ASKERS * ASKERS) /* so that its P does not end */
+		sim_sleep(gp, 100000);
+	return GOUT_EXIT;
+}
+
+OVERPROCS(procs_start_at_home)
+{
+	sim_initprocs(nprocs);
+	for (int round = 0; round < 20; round++) {
+		store_relaxed(&nstarted, 0);
+		store_relaxed(&nasked, 0);
+		for (intptr_t i = 0; i < ASKERS; i++)
+			sim_spawn(asks, (void *)i);
+		CHECK(mstart(&m0, &p0) == NULL);
+		CHECK_EQ(nasked, ASKERS * ASKERS);
+		check_over();
+	}
+	sim_term();
+}

@@ -195,6 +195,15 @@ G *sim_spawn(simbody *body, void *ud)
 	return gp;
 }
 
+G *sim_at(P *home, simbody *body, void *ud)
+{
+	P *pp = mine();
+	G *gp = newg(gfgetempty(pp), body, ud, true);
+	gp->mail = callof(gp);
+	newprocat(pp, gp, 0, home);
+	return gp;
+}
+
 const char *sim_run(simbody *body, void *ud)
 {
 	sim_go(body, ud);

@@ -28,6 +28,8 @@ G *sim_go(simbody *body, void *ud);
 /* The same, which another P may run instead; and one that is packed at once. */
 G *sim_goany(simbody *body, void *ud);
 G *sim_spawn(simbody *body, void *ud);
+/* One that is to run on that P. */
+G *sim_at(P *home, simbody *body, void *ud);
 
 /* go, then mstart until nothing is alive; what mstart returned. */
 const char *sim_run(simbody *body, void *ud);

@@ -11,11 +11,12 @@
 #include <stdint.h>
 
 enum lockrank {
-	RANK_SCHED = 1, /* sched.lock: idle Ps and Ms, the global queue, the state of the world */
+	RANK_ONERROR = 1, /* where the function of onerror is (lua/onerror.c) */
+	RANK_SCHED,	/* sched.lock: idle Ps and Ms, the global queue, the state of the world */
 	RANK_OBJ,	/* a shared channel's, mutex's or wait group's own */
 	RANK_CODE,	/* the table of prototypes (lua/code.c) */
 	RANK_SITE,	/* the table of places that say go (lua/site.c) */
-	RANK_PANIC,	/* the report of an uncaught error (lua/host.c) */
+	RANK_PANIC,	/* the report of an uncaught error (lua/panic.c) */
 };
 
 struct lock {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* core.c - the C half of the module: require "luapark.core". */
 #include "lua/host.h"
+#include "lua/panic.h"
 
 __attribute__((visibility("default"))) int luaopen_luapark_core(lua_State *L);
 
@@ -52,6 +53,7 @@ int luaopen_luapark_core(lua_State *L)
 	lib_http_open(L, ls);
 	lib_values_open(L, ls);
 	watchend(L, ls);
+	onerror_open(L, ls);
 	if (!pp)
 		state_model(L);
 	lua_pushvalue(L, -1);

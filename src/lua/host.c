@@ -2,15 +2,12 @@
 /* host.c - Gs as coroutines: started, parked, resumed, ended. */
 #include "lua/host.h"
 
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "base/os.h"
 #include "lua/codec.h"
 #include "lua/handle.h"
+#include "lua/panic.h"
 #include "lua/record.h"
 #include "lua/vm.h"
 #include "park/netpoll.h"
@@ -22,10 +19,6 @@ enum { FEWARGS = 15 }; /* this many fit a fresh coroutine's stack without asking
 char host_parkerr, host_parkmsg;
 
 static bool debugportable; /* LUAPARK_DEBUG=portable */
-
-/* The report of the first uncaught error, from whatever P: the host's run takes it. */
-static struct lock paniclock = LOCK_INIT(RANK_PANIC);
-static char *panic;
 
 /* Removes it; never allocates, for the key exists. */
 static void delanchor(struct lstate *ls, int table, uint32_t slot)
@@ -40,51 +33,6 @@ bool host_protected(struct lstate *ls, lua_CFunction fn, void *ud)
 }
 
 /* Starting ------------------------------------------------------------------ */
-
-/* A G's function runs as xpcall(fn, traceback, ...), since a traceback can only be
- * taken where an error is raised.  What that needs lies at the bottom of each of
- * our coroutines, for every G that it will serve. */
-enum { B_XPCALL = 1, B_TRACEBACK, B_COUNT = B_TRACEBACK };
-
-/* On co: xpcall; to be followed by the function and n arguments, */
-static void begincall(lua_State *co)
-{
-	lua_pushvalue(co, B_XPCALL);
-}
-
-/* and then, in between, the handler.  nval: the arguments of the call. */
-static void endcall(G *gp, lua_State *co, int n)
-{
-	lua_pushvalue(co, B_TRACEBACK);
-	if (n > 0)
-		lua_insert(co, -n - 1);
-	gp->nval = (uint32_t)n + 2;
-}
-
-/* The handler: an error that nobody catches becomes a message with a traceback.
- * The main goroutine's in a script as luajit has it; but lp.run raises an object
- * as it is.  Of other goroutines there is nobody to whom objects could matter. */
-static int traceback(lua_State *L)
-{
-	struct lstate *ls = hostof(L);
-	const G *gp = hostcurg(ls);
-	bool ismain = gp && gp->id == ls->mainid;
-	if (!lua_isstring(L, 1)) {
-		if (ismain && (!ls->script || lua_isnoneornil(L, 1)))
-			return 1;
-		if (luaL_callmeta(L, 1, "__tostring") && lua_isstring(L, -1)) {
-			lua_replace(L, 1);
-		} else if (ismain) {
-			return 1;
-		} else {
-			lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
-			lua_replace(L, 1);
-		}
-	}
-	luaL_traceback(L, L, lua_tostring(L, 1), 1);
-	host_chop(L);
-	return 1;
-}
 
 G *host_newg(lua_State *L, struct lstate *ls, int n, int records, const struct callsite *cs)
 {
@@ -103,9 +51,9 @@ G *host_newg(lua_State *L, struct lstate *ls, int n, int records, const struct c
 			gfput(pp, gp);
 			luaL_error(L, "too many arguments for a goroutine (%d)", n);
 		}
-		begincall(co);
+		host_begincall(co);
 		lua_xmove(L, co, n + 1);
-		endcall(gp, co, n);
+		host_endcall(gp, co, n);
 	} else {
 		gp->wake = (int32_t)record_put(L, ls, n, records);
 		gp->nval = (uint32_t)n;
@@ -119,7 +67,7 @@ static int newco(lua_State *S)
 	struct lstate *ls = lua_touserdata(S, 1);
 	lua_State *co = lua_newthread(S);
 	lua_pushvalue(ls->anchor, A_XPCALL);
-	lua_pushvalue(ls->anchor, A_TRACEBACK);
+	lua_pushvalue(ls->anchor, A_HANDLER);
 	lua_xmove(ls->anchor, co, B_COUNT);
 	lua_pushvalue(ls->anchor, A_CO);
 	lua_xmove(ls->anchor, S, 1);
@@ -146,79 +94,33 @@ static lua_State *startg(struct lstate *ls, G *gp)
 			throw("out of memory for a goroutine's coroutine");
 	}
 	int n = (int)gp->nval;
-	begincall(gp->L);
+	host_begincall(gp->L);
 	if (lp_unlikely(gp->flags & GF_PACKED)) {
 		host_pushboot(ls, gp->L, gp);
 		n = 1;
 	} else {
 		record_take(ls, (uint32_t)gp->wake, gp->L, n);
 	}
-	endcall(gp, gp->L, n);
+	host_endcall(gp, gp->L, n);
 	return gp->L;
 }
 
 /* Ending -------------------------------------------------------------------- */
 
-struct report {
-	struct lstate *ls;
-	G *gp;
-};
-
-/* Replaces the error of gp on the results coroutine by a report of its end. */
-static int reportpanic(lua_State *S)
+/* gp's function has returned, or failed.  True: it is not over, for onerror's function
+ * shall run. */
+static bool finished(struct lstate *ls, G *gp, lua_State *co, int status)
 {
-	struct report *r = lua_touserdata(S, 1);
-	lua_xmove(r->ls->results, S, 1);
-	host_pushtitle(S, r->ls, r->gp);
-	lua_pushfstring(S, ":\n%s\n", lua_isstring(S, 2) ? lua_tostring(S, 2) : "error in error handling");
-	host_pushcreatedby(S, r->gp);
-	lua_concat(S, 3);
-	lua_xmove(S, r->ls->results, 1);
-	return 0;
-}
-
-/* Keeps the report that lies on the results coroutine, if it is the first. */
-static void keeppanic(struct lstate *ls)
-{
-	const char *text = lua_tostring(ls->results, -1);
-	lock(&paniclock);
-	if (!panic && text) {
-		panic = xmalloc(strlen(text) + 1);
-		strcpy(panic, text);
-	}
-	unlock(&paniclock);
-}
-
-static void failed(struct lstate *ls, G *gp, lua_State *co)
-{
-	lua_settop(ls->results, 0); /* what main returned does not matter any more */
-	lua_xmove(co, ls->results, 1);
-	if (gp->id == ls->mainid) {
-		ls->mainend = MAIN_FAILED;
-	} else {
-		struct report r = {ls, gp};
-		if (!host_protected(ls, reportpanic, &r))
-			lua_xmove(ls->service, ls->results, 1); /* no memory for the report */
-		keeppanic(ls);
-	}
-	schedstop("uncaught error");
-}
-
-/* gp's function has returned, or failed. */
-static void finished(struct lstate *ls, G *gp, lua_State *co, int status)
-{
-	if (lp_unlikely(status != 0)) { /* no memory even for xpcall */
-		gp->flags |= GF_NOREUSE;
-		failed(ls, gp, co);
-	} else if (lp_unlikely(!lua_toboolean(co, B_COUNT + 1))) {
-		failed(ls, gp, co);
-	} else if (lp_unlikely(gp->id == ls->mainid)) {
+	if (lp_unlikely(status != 0 || !lua_toboolean(co, B_COUNT + 1))) /* not 0: no memory even for xpcall */
+		return panic_failed(ls, gp, co, status);
+	if (lp_unlikely(gp->id == ls->mainid)) {
 		int n = lua_gettop(co) - B_COUNT - 1;
 		ls->mainend = MAIN_RETURNED;
 		if (!lua_checkstack(ls->results, n))
 			throw("too many results of the main function");
 		lua_xmove(co, ls->results, n);
 	}
+	return false;
 }
 
 static bool gdead(G *gp)
@@ -227,8 +129,12 @@ static bool gdead(G *gp)
 	lua_State *co = gp->L;
 	if (gp->flags & GF_HANDLE)
 		handle_release(ls, gp);
-	if (gp->flags & GF_PROXY)
-		delanchor(ls, A_PROXY, gp->slot);
+	if (lp_unlikely(gp->flags & (GF_PROXY | GF_FAILING))) {
+		if (gp->flags & GF_PROXY)
+			delanchor(ls, A_PROXY, gp->slot);
+		if (gp->flags & GF_FAILING)
+			panic_gdead(ls, gp);
+	}
 	if (ls->loading)
 		lib_require_gdead(ls, gp);
 	if (lp_likely(co && !(gp->flags & GF_NOREUSE) && lua_topointer(co, LUA_GLOBALSINDEX) == ls->globals)) {
@@ -260,17 +166,21 @@ static enum gout rung(G *gp)
 		lua_insert(co, -2);
 		n = 2;
 	}
-	int status = lua_resume(co, n);
-	if (lp_likely(status == LUA_YIELD)) {
-		enum gout why = ls->yield;
-		ls->yield = 0;
-		if (lp_likely(why != 0))
-			return why;
-		lua_settop(co, 0); /* a coroutine.yield of its own: others may run, and nobody takes the values */
-		return GOUT_GOSCHED;
+	for (;;) {
+		int status = lua_resume(co, n);
+		if (lp_likely(status == LUA_YIELD)) {
+			enum gout why = ls->yield;
+			ls->yield = 0;
+			if (lp_likely(why != 0))
+				return why;
+			lua_settop(co, 0); /* a coroutine.yield of its own: others may run, and nobody takes the values */
+			return GOUT_GOSCHED;
+		}
+		if (lp_likely(!finished(ls, gp, co, status)))
+			return GOUT_EXIT;
+		n = (int)gp->nval;
+		gp->nval = 0;
 	}
-	finished(ls, gp, co, status);
-	return GOUT_EXIT;
 }
 
 const char *host_nopark(lua_State *L, struct lstate *ls)
@@ -393,29 +303,37 @@ static int takeresults(lua_State *L, struct lstate *ls)
 	return n;
 }
 
+/* Another goroutine may have gp's slot in the next run. */
+static void forgetexits(lua_State *A, const G *gp)
+{
+	lua_rawgeti(A, A_EXITS, (int)gp->slot);
+	bool is = !lua_isnil(A, -1);
+	lua_pop(A, 1);
+	if (!is)
+		return;
+	lua_pushnil(A);
+	lua_rawseti(A, A_EXITS, (int)gp->slot);
+}
+
 /* Ends all that a failed run has left.  What the dead waited for may outlive them
  * (a channel of the host's): their places in its lines are void. */
 static void killall(void)
 {
-	for (G *gp = gnext(0); gp; gp = gnext(gp->slot + 1))
-		if (gp->p)
+	for (G *gp = gnext(0); gp; gp = gnext(gp->slot + 1)) {
+		if (gp->p) {
 			gp->p->lua->loading = NULL; /* its frames stood on their stacks */
+			forgetexits(gp->p->lua->anchor, gp);
+		}
+	}
 	sudogvoid();
 	gkillall();
-}
-
-/* The report of a panic, onto L. */
-static void takepanic(lua_State *L)
-{
-	lua_pushstring(L, panic ? panic : "uncaught error\n");
-	free(panic);
-	panic = NULL;
 }
 
 enum runend host_run(lua_State *L, struct lstate *ls, int n, int *nresults)
 {
 	P *pp = ls->pp;
 	lua_settop(ls->results, 0);
+	panic_forget(); /* one that came while the last run ended by something else */
 	ls->mainend = MAIN_RUNS;
 	lua_pushvalue(ls->anchor, A_RECORDS);
 	lua_xmove(ls->anchor, L, 1);
@@ -433,14 +351,9 @@ enum runend host_run(lua_State *L, struct lstate *ls, int n, int *nresults)
 		lua_settop(ls->results, 0);
 		host_pushstacks(L, ls);
 		lua_xmove(L, ls->results, 1);
-	} else if (why) {
+	} else if (why || panic_unanswered()) {
 		end = ls->mainend == MAIN_FAILED ? RUN_FAILED : RUN_PANIC;
-		if (end == RUN_PANIC) {
-			lua_settop(ls->results, 0);
-			takepanic(L);
-			lua_xmove(L, ls->results, 1);
-		}
-		lua_settop(ls->results, 1);
+		lua_settop(ls->results, end == RUN_FAILED); /* the report of a panic is kept elsewhere */
 	} else if (ls->mainend != MAIN_RETURNED) {
 		end = RUN_DEADLOCK;
 		lua_pushliteral(L, "fatal error: ");
@@ -468,28 +381,6 @@ void host_register(lua_State *L, struct lstate *ls, const luaL_Reg *funcs)
 	}
 }
 
-static int collect(lua_State *S)
-{
-	struct lstate *ls = lua_touserdata(S, 1);
-	ls->collecting = lua_gc(S, LUA_GCSTEP, 0) == 0;
-	return 0;
-}
-
-/* A cycle begins here only when much has been made since the last one that ended here:
- * otherwise whoever idles often would collect all the time. */
-static bool gcstep(P *pp)
-{
-	struct lstate *ls = pp->lua;
-	int kb = lua_gc(ls->service, LUA_GCCOUNT, 0);
-	if (!ls->collecting && kb < ls->kept + ls->kept / 4 + 256)
-		return false;
-	if (!host_protected(ls, collect, ls)) /* a finalizer's error: LuaJIT's own collector drops it, too */
-		lua_settop(ls->service, 0);
-	if (!ls->collecting)
-		ls->kept = lua_gc(ls->service, LUA_GCCOUNT, 0);
-	return ls->collecting;
-}
-
 /* Makes the table at idx of A forget values that nobody else holds. */
 static void weak(lua_State *A, int idx)
 {
@@ -507,22 +398,6 @@ static lua_State *owncoroutine(lua_State *L)
 	return co;
 }
 
-/* In a script: what there is to say, and the status that m0 would have ended with. */
-static __attribute__((noreturn)) void abandon(void)
-{
-	const char *text = panic; /* kept before the stop, and not taken */
-	uint32_t sig = load_relaxed(&sched.signal);
-	fflush(NULL);
-	if (text)
-		fputs(text, stderr);
-	if (sig == SIGINT) {
-		fputs("luapark: interrupted!\n", stderr);
-		signal(SIGINT, SIG_DFL);
-		raise(SIGINT);
-	}
-	_exit(2);
-}
-
 static const struct schedops ops = {
 	.rung = rung,
 	.unlockf = unlockf,
@@ -536,8 +411,8 @@ static const struct schedops ops = {
 	.closep = state_closep,
 	.pack = host_pack,
 	.interrupt = host_interrupt,
-	.gcstep = gcstep,
-	.abandon = abandon,
+	.gcstep = host_gcstep,
+	.abandon = panic_abandon,
 };
 
 /* Once in the process. */
@@ -574,8 +449,8 @@ struct lstate *host_open(lua_State *L, P *pp)
 	lua_getfield(L, -1, "xpcall");
 	host_setanchor(L, ls, A_XPCALL);
 	lua_pushlightuserdata(L, ls);
-	lua_pushcclosure(L, traceback, 1);
-	host_setanchor(L, ls, A_TRACEBACK);
+	lua_pushcclosure(L, panic_handler, 1);
+	host_setanchor(L, ls, A_HANDLER);
 	lua_pop(L, 2);
 	netpoll_init(pp);
 	timers_init(pp);

@@ -31,10 +31,14 @@ enum {
 	A_ADOPT,   /* function(kind, handle or nil, object, its reference) -> handle of the object */
 	A_CARRY,   /* function(value, what for): the value as another G shall see it */
 	A_CONTEXT, /* function(context): what others must know of it (share.c) */
+	A_EXITS,   /* slot -> what is to be ended with a goroutine (exits.lua) */
 	A_BOOT,	   /* function(message): what a G that came as a message runs */
 	A_XPCALL,  /* what each G's function is called by, */
-	A_TRACEBACK, /* and what an uncaught error is given to */
-	A_COUNT = A_TRACEBACK
+	A_HANDLER, /* and what an uncaught error is given to */
+	A_FAILED,  /* gindex -> that error, in words and as it is (panic.c) */
+	A_ONFAILED, /* function(g, error, traceback, message) -> handled, or why not */
+	A_ONERROR, /* id -> a function that onerror was called with here (onerror.c) */
+	A_COUNT = A_ONERROR
 };
 
 /* How the main function ended. */
@@ -64,7 +68,8 @@ struct lstate {
 	int usermask, usercount, userleft;
 	atomic_flg disarming, again; /* it is given back just now, and ours was wanted again meanwhile */
 	atomic_flg closes; /* the state is being closed, or was: no signal may touch it */
-	bool collecting; /* a cycle of the collector that idle time began is under way; */
+	/* idlegc.c */
+	bool collecting; /* a cycle that idle time began is under way; */
 	int kept;	 /* KB that were left when the last one ended */
 };
 
@@ -101,10 +106,11 @@ void host_debugportable(lua_State *L, struct lstate *ls, int n, uint32_t site);
 /* Pushes what the coroutine of gp, packed, is to call, and its argument. */
 void host_pushboot(struct lstate *ls, lua_State *co, G *gp);
 
+/* The scheduler's gcstep (idlegc.c). */
+bool host_gcstep(P *pp);
+
 /* interrupt.c */
 
-/* The Lua function that has called the running C function is of our own files. */
-void interrupt_init(lua_State *L);
 /* Registers sethook and gethook in the table on top of L. */
 void interrupt_open(lua_State *L, struct lstate *ls);
 /* The scheduler's interrupt. */
@@ -139,6 +145,26 @@ static inline G *hostcurg(const struct lstate *ls)
 	return cur ? &sched.gs[cur] : NULL;
 }
 
+/* A G's function runs as xpcall(fn, handler, ...), since a traceback can only be
+ * taken where an error is raised.  What that needs lies at the bottom of each of
+ * our coroutines, for every G that it will serve. */
+enum { B_XPCALL = 1, B_HANDLER, B_COUNT = B_HANDLER };
+
+/* On co: xpcall; to be followed by the function and n arguments, */
+static inline void host_begincall(lua_State *co)
+{
+	lua_pushvalue(co, B_XPCALL);
+}
+
+/* and then, in between, the handler.  nval: the arguments of the call. */
+static inline void host_endcall(G *gp, lua_State *co, int n)
+{
+	lua_pushvalue(co, B_HANDLER);
+	if (n > 0)
+		lua_insert(co, -n - 1);
+	gp->nval = (uint32_t)n + 2;
+}
+
 /* Registers functions with the state as upvalue into the table on top. */
 void host_register(lua_State *L, struct lstate *ls, const luaL_Reg *funcs);
 
@@ -155,7 +181,7 @@ extern char host_parkerr, host_parkmsg;
 enum runend {
 	RUN_OK,	      /* the main function's results */
 	RUN_FAILED,   /* its error: a message with traceback, or the error object */
-	RUN_PANIC,    /* a report of another G's uncaught error */
+	RUN_PANIC,    /* nothing: another G's uncaught error (panic_take, panic_print) */
 	RUN_DEADLOCK, /* a report of all Gs */
 	RUN_SIGNAL,   /* the same: sched.signal came */
 };
@@ -226,11 +252,23 @@ void lib_values_open(lua_State *L, struct lstate *ls);
 /* gp, which may be loading modules, is dead: who waits for them goes on. */
 void lib_require_gdead(struct lstate *ls, G *gp);
 
-/* traceback.c */
+/* frames.c */
 
-/* Takes the last line, the xpcall that is below all of a goroutine's own, off the
- * traceback on top. */
-void host_chop(lua_State *L);
+/* The Lua function that has called the running C function is of our own files. */
+void ours_init(lua_State *L);
+/* What a function's file is called among ours ("chan.lua"), or NULL: it is not ours. */
+const char *ours_file(const lua_Debug *ar);
+/* Pushes a goroutine's stack, innermost first, each line as in "\tt.lua:3: in function 'f'\n";
+ * how many.  base: the G's coroutine; top: it, or the user's in it, where the stack is asked
+ * for from `level` on; own: the last level of base is our xpcall. */
+int host_pushframes(lua_State *L, lua_State *base, lua_State *top, int level, bool own);
+
+/* lib_coroutine.c */
+
+/* Pushes the function that gp was started with, and its first argument; or nothing: false. */
+bool host_pushstart(lua_State *L, const G *gp);
+
+/* traceback.c */
 
 /* Pushes "goroutine 7 [chan receive]". */
 void host_pushtitle(lua_State *L, struct lstate *ls, G *gp);
@@ -240,14 +278,17 @@ void host_pushreason(lua_State *L, struct lstate *ls, G *gp);
 void host_pushstack(lua_State *L, struct lstate *ls, G *gp);
 /* The same of all living Gs of all Ps.  The world is stopped. */
 void host_pushstacks(lua_State *L, struct lstate *ls);
-/* Pushes "" or "created by FILE:LINE in goroutine N\n". */
+/* Pushes "" or "created by function 'NAME' at FILE:LINE in goroutine N\n". */
 void host_pushcreatedby(lua_State *L, const G *gp);
+
 /* site.c: where goroutines were created */
 
 /* The place that called the running C function, as cs says. */
 uint32_t site_of(lua_State *L, struct lstate *ls, const struct callsite *cs);
-/* "FILE:LINE", or NULL if it is not known. */
-const char *site_text(uint32_t site);
+/* "function 'NAME' at FILE:LINE", or NULL if it is not known. */
+const char *site_creator(uint32_t site);
+/* "FILE:LINE", or NULL. */
+const char *site_place(uint32_t site);
 /* Whether this is the first report about the place. */
 bool site_report(uint32_t site);
 

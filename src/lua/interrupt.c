@@ -8,39 +8,20 @@
  * It does nothing, and is tried again at the next instruction, where another G must not
  * see things as they are: in the VM's own business (a finalizer), and in the middle
  * of our own Lua code, which may be half-way through a change of a waiting line. */
-#include <string.h>
-
 #include "lua/host.h"
 #include "lua/vm.h"
 
 static void onhook(lua_State *L, lua_Debug *ar);
 
-static char ours[LUA_IDSIZE * 4]; /* how the sources of our Lua files begin */
-
-void interrupt_init(lua_State *L)
-{
-	lua_Debug ar;
-	if (!lua_getstack(L, 1, &ar) || !lua_getinfo(L, "S", &ar))
-		return;
-	const char *end = strrchr(ar.source, '/');
-	size_t n = end ? (size_t)(end - ar.source) + 1 : 0;
-	if (n < sizeof ours) {
-		memcpy(ours, ar.source, n);
-		ours[n] = '\0';
-	}
-}
-
-/* Whether the function that runs is ours, or a C function that one of ours has called. */
+/* Whether others must not see things as they are now: our own Lua code runs; or a C function is being
+ * called, as LuaJIT's call hook tells, which may be a part of one of ours (a protected call in the
+ * middle of the codec). */
 static bool isours(lua_State *L)
 {
 	lua_Debug ar;
-	for (int level = 0; level < 2 && lua_getstack(L, level, &ar); level++) {
-		if (!lua_getinfo(L, "S", &ar))
-			return false;
-		if (*ar.what != 'C')
-			return *ours && strncmp(ar.source, ours, strlen(ours)) == 0;
-	}
-	return false;
+	if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "S", &ar))
+		return false;
+	return *ar.what == 'C' || ours_file(&ar);
 }
 
 /* Gives the user's hook back.  An interrupt that comes in the middle of that would take ours for the user's: it waits. */

@@ -130,6 +130,21 @@ static int outermost(lua_State *L)
 	return 1;
 }
 
+bool host_pushstart(lua_State *L, const G *gp)
+{
+	lua_Debug ar;
+	lua_State *co = gp->L;
+	if (!startedwith(co, &ar) || !lua_checkstack(co, 2) || !lua_getinfo(co, "f", &ar))
+		return false;
+	if (!lua_getlocal(co, &ar, 1)) {
+		lua_pop(co, 1);
+		return false;
+	}
+	if (co != L)
+		lua_xmove(co, L, 2);
+	return true;
+}
+
 void lib_coroutine_open(lua_State *L, struct lstate *ls)
 {
 	static const luaL_Reg funcs[] = {

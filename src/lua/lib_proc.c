@@ -13,6 +13,7 @@
 #include "lua/codec.h"
 #include "lua/handle.h"
 #include "lua/host.h"
+#include "lua/panic.h"
 #include "lua/vm.h"
 #include "park/sudog.h"
 #include "park/timer.h"
@@ -71,6 +72,7 @@ static int l_goexit(lua_State *L)
 	gp->flags |= GF_NOREUSE;
 	if (gp->id == ls->mainid)
 		ls->mainend = MAIN_EXITED;
+	panic_goexit(ls, gp);
 	if (yields) {
 		ls->yield = GOUT_EXIT;
 		return lua_yield(L, 0);
@@ -95,6 +97,8 @@ static int l_run(lua_State *L)
 		return luaL_error(L, "run in the scheduler itself (a finalizer, an unlockf or a timer)");
 	int n;
 	enum runend end = host_run(L, ls, lua_gettop(L) - 1, &n);
+	if (end == RUN_PANIC)
+		panic_take(L);
 	return end == RUN_OK ? n : lua_error(L);
 }
 

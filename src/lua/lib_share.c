@@ -25,7 +25,7 @@ static int l_on(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
 	if (ls->pp == &p0)
-		interrupt_init(L);
+		ours_init(L);
 	lua_settop(L, 4);
 	host_setanchor(L, ls, A_ELEM);
 	host_setanchor(L, ls, A_BOOT);
@@ -89,6 +89,14 @@ static int l_ctxcause(lua_State *L)
 {
 	cross_look(L, hostof(L), ctx_cause(checkctx(L, 1)));
 	return 1;
+}
+
+/* exits(table): see the anchor's list in host.h */
+static int l_exits(lua_State *L)
+{
+	lua_settop(L, 1);
+	host_setanchor(L, hostof(L), A_EXITS);
+	return 0;
 }
 
 /* encode(value, sudog) -> true | nil, why: into the sudog's val */
@@ -157,7 +165,7 @@ void lib_share_open(lua_State *L, struct lstate *ls)
 {
 	static const luaL_Reg funcs[] = {
 		{"class", l_class},   {"on", l_on},	    {"encode", l_encode}, {"decode", l_decode},
-		{"ishandle", l_ishandle}, {"oncontext", l_oncontext},
+		{"ishandle", l_ishandle}, {"oncontext", l_oncontext}, {"exits", l_exits},
 		{"ctxparts", l_ctxparts}, {"ctxcancel", l_ctxcancel}, {"ctxcause", l_ctxcause},
 		{NULL, NULL}};
 	share_open(L);

@@ -49,7 +49,7 @@ void host_debugportable(lua_State *L, struct lstate *ls, int n, uint32_t site)
 	if ((portable_check(L, ls, fn, why, sizeof why) && portable_values(L, ls, fn + 1, n, why, sizeof why)) ||
 	    !site_report(site))
 		return;
-	const char *where = site_text(site);
+	const char *where = site_place(site);
 	fprintf(stderr, "luapark: go at %s stays on its P: %s\n", where ? where : "?", why);
 }
 

@@ -4,7 +4,7 @@
  * A program has few places that say go(), and starts millions of Gs there.  So
  * the text is made once for each place, and a G keeps a 32-bit index.  The way
  * from a call to its index is a hash of three words from vm_callsite; where that
- * cannot tell (module mode), of the text itself. */
+ * cannot tell (module mode), of the place in words. */
 #include <stdio.h>
 #include <string.h>
 
@@ -14,8 +14,9 @@
 #include "lua/vm.h"
 
 struct site {
-	uintptr_t key[3]; /* all zero: found by its text */
-	char *text;
+	uintptr_t key[3]; /* all zero: found by its place */
+	char *place;   /* "server.lua:12", */
+	char *creator; /* and "function 'serve' at server.lua:12" */
 	bool reported;
 };
 
@@ -42,7 +43,7 @@ static uint32_t hash(const uintptr_t key[3], const char *text)
 
 static bool same(const struct site *s, const uintptr_t key[3], const char *text)
 {
-	return text ? !s->key[0] && strcmp(s->text, text) == 0 : memcmp(s->key, key, sizeof s->key) == 0;
+	return text ? !s->key[0] && strcmp(s->place, text) == 0 : memcmp(s->key, key, sizeof s->key) == 0;
 }
 
 static uint32_t *lookup(const uintptr_t key[3], const char *text)
@@ -61,41 +62,77 @@ static void grow(void)
 		throw("out of memory");
 	table.site = p;
 	if (table.n == 0)
-		table.site[table.n++] = (struct site){{0}, NULL, false};
+		table.site[table.n++] = (struct site){{0}, NULL, NULL, false};
 	free(table.bucket);
 	table.nbuckets = table.cap * 2;
 	table.bucket = xcalloc(table.nbuckets, sizeof *table.bucket);
 	for (uint32_t i = 1; i < table.n; i++)
-		*lookup(table.site[i].key, table.site[i].key[0] ? NULL : table.site[i].text) = i;
+		*lookup(table.site[i].key, table.site[i].key[0] ? NULL : table.site[i].place) = i;
 }
 
-static bool describe(lua_State *L, char *buf, size_t size)
+/* Finds the Lua function that is nearest to the running C function: in a coroutine, *ar. */
+static lua_State *nearest(lua_State *L, struct lstate *ls, lua_Debug *ar)
 {
-	lua_Debug ar;
-	if (!lua_getstack(L, 1, &ar) || !lua_getinfo(L, "Sl", &ar) || ar.currentline < 0)
-		return false;
-	snprintf(buf, size, "%s:%d", ar.short_src, ar.currentline);
-	return true;
+	const G *gp = hostcurg(ls);
+	/* The user's coroutine may be go itself: coroutine.wrap(go)(fn). */
+	lua_State *co[] = {L, gp && gp->L != L ? gp->L : NULL};
+	for (int i = 0; i < 2 && co[i]; i++)
+		for (int level = i == 0; lua_getstack(co[i], level, ar) && lua_getinfo(co[i], "Sl", ar); level++)
+			if (ar->currentline >= 0)
+				return co[i];
+	return NULL;
+}
+
+static void writeplace(char *buf, size_t size, const lua_Debug *ar)
+{
+	const char *file = ours_file(ar);
+	snprintf(buf, size, "%.*s:%d", LUA_IDSIZE, file ? file : ar->short_src, ar->currentline);
+}
+
+/* What the function is called there.  (Names are the caller's: who is first at a place names
+ * it.) */
+static void writecreator(char *buf, size_t size, lua_State *co, lua_Debug *ar, const char *place)
+{
+	lua_getinfo(co, "n", ar);
+	if (ours_file(ar))
+		snprintf(buf, size, "[luapark] at %s", place);
+	else if (*ar->namewhat)
+		snprintf(buf, size, "function '%.*s' at %s", LUA_IDSIZE, ar->name, place);
+	else if (*ar->what == 'm')
+		snprintf(buf, size, "main chunk at %s", place);
+	else
+		snprintf(buf, size, "function <%s:%d> at %s", ar->short_src, ar->linedefined, place);
+}
+
+static char *copy(const char *s)
+{
+	return strcpy(xmalloc(strlen(s) + 1), s);
 }
 
 uint32_t site_of(lua_State *L, struct lstate *ls, const struct callsite *cs)
 {
-	char buf[LUA_IDSIZE + 16];
+	char place[LUA_IDSIZE + 32] = "", creator[2 * LUA_IDSIZE + 64 + sizeof place];
+	lua_Debug ar;
+	lua_State *co = NULL;
 	const uintptr_t *key = cs->key;
 	bool bykey = key[0] != 0;
 	if (bykey && key[0] == ls->lastkey[0] && key[1] == ls->lastkey[1] && key[2] == ls->lastkey[2])
 		return ls->lastsite; /* a loop, most often */
-	if (!bykey && !describe(L, buf, sizeof buf))
-		return 0;
+	if (!bykey) {
+		if (!(co = nearest(L, ls, &ar)))
+			return 0;
+		writeplace(place, sizeof place, &ar);
+	}
 	lock(&table.lock);
 	if (table.n == table.cap)
 		grow();
-	uint32_t *b = lookup(key, bykey ? NULL : buf);
+	uint32_t *b = lookup(key, bykey ? NULL : place);
 	uint32_t i = *b;
-	if (i == 0 && (!bykey || describe(L, buf, sizeof buf))) {
+	if (i == 0 && (co || (co = nearest(L, ls, &ar)))) {
 		i = *b = table.n++;
-		table.site[i] = (struct site){{key[0], key[1], key[2]}, xmalloc(strlen(buf) + 1), false};
-		strcpy(table.site[i].text, buf);
+		writeplace(place, sizeof place, &ar);
+		writecreator(creator, sizeof creator, co, &ar, place);
+		table.site[i] = (struct site){{key[0], key[1], key[2]}, copy(place), copy(creator), false};
 	}
 	unlock(&table.lock);
 	if (bykey) {
@@ -105,12 +142,20 @@ uint32_t site_of(lua_State *L, struct lstate *ls, const struct callsite *cs)
 	return i;
 }
 
-const char *site_text(uint32_t site)
+const char *site_creator(uint32_t site)
 {
 	lock(&table.lock);
-	const char *text = site ? table.site[site].text : NULL;
+	const char *creator = site ? table.site[site].creator : NULL;
 	unlock(&table.lock);
-	return text;
+	return creator;
+}
+
+const char *site_place(uint32_t site)
+{
+	lock(&table.lock);
+	const char *place = site ? table.site[site].place : NULL;
+	unlock(&table.lock);
+	return place;
 }
 
 bool site_report(uint32_t site)

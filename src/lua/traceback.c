@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* traceback.c - goroutines in words, as Go prints them. */
-#include <string.h>
-
 #include "lua/host.h"
 
 void host_pushreason(lua_State *L, struct lstate *ls, G *gp)
@@ -32,33 +30,15 @@ void host_pushtitle(lua_State *L, struct lstate *ls, G *gp)
 
 void host_pushcreatedby(lua_State *L, const G *gp)
 {
-	const char *where = site_text(gp->site);
-	if (!gp->parent && !where)
+	const char *who = site_creator(gp->site);
+	if (!gp->parent && !who)
 		lua_pushliteral(L, "");
 	else if (!gp->parent)
-		lua_pushfstring(L, "created by %s\n", where);
+		lua_pushfstring(L, "created by %s\n", who);
+	else if (!who)
+		lua_pushfstring(L, "created in goroutine %f\n", (lua_Number)gp->parent);
 	else
-		lua_pushfstring(L, "created by %s in goroutine %f\n", where ? where : "?", (lua_Number)gp->parent);
-}
-
-void host_chop(lua_State *L)
-{
-	const char *s = lua_tostring(L, -1), *nl = strrchr(s, '\n');
-	if (!nl)
-		return;
-	lua_pushlstring(L, s, (size_t)(nl - s));
-	lua_remove(L, -2);
-}
-
-/* Pushes the lines of co's traceback, without the headline.  own: co is the G's. */
-static void pushlines(lua_State *L, lua_State *co, int level, bool own)
-{
-	luaL_traceback(L, co, NULL, level);
-	if (own)
-		host_chop(L);
-	const char *s = lua_tostring(L, -1), *nl = strchr(s, '\n');
-	lua_pushfstring(L, "%s\n", nl ? nl + 1 : "\t(no Lua function)");
-	lua_remove(L, -2);
+		lua_pushfstring(L, "created by %s in goroutine %f\n", who, (lua_Number)gp->parent);
 }
 
 void host_pushstack(lua_State *L, struct lstate *ls, G *gp)
@@ -66,24 +46,23 @@ void host_pushstack(lua_State *L, struct lstate *ls, G *gp)
 	luaL_checkstack(L, 10, "a traceback");
 	host_pushtitle(L, ls, gp);
 	lua_pushliteral(L, ":\n");
-	int n = 2;
-	if (!gp->L) {
+	lua_State *base = gp->L, *top = base;
+	int level = 0, lines = 0;
+	if (!base || gp->flags & GF_FRESH) {
 		lua_pushliteral(L, "\t(not started)\n");
-		n++;
+		lines++;
+		base = NULL;
 	} else if (readgstatus(gp) == Grunning) {
-		/* L is the running G's, or the user's coroutine in it. */
-		pushlines(L, L, 1, L == gp->L);
-		n++;
-	} else {
-		if (gp->parkL && gp->parkL != gp->L && readgstatus(gp) == Gwaiting) {
-			pushlines(L, gp->parkL, 0, false);
-			n++;
-		}
-		pushlines(L, gp->L, 0, true);
-		n++;
+		top = L; /* the running G's, or the user's coroutine in it */
+		level = 1;
+	} else if (gp->parkL && readgstatus(gp) == Gwaiting) {
+		top = gp->parkL;
 	}
+	if (base)
+		lines = host_pushframes(L, base, top, level, true);
+	lua_pushstring(L, lines > 0 ? "" : "\t(no Lua function)\n");
 	host_pushcreatedby(L, gp);
-	lua_concat(L, n + 1);
+	lua_concat(L, 5);
 }
 
 struct stacks {

@@ -56,7 +56,8 @@ enum gstatus { Gidle, Grunnable, Grunning, Gsyscall, Gwaiting, Gdead, Gpreempted
 	X(SEMAPHORE, "semaphore acquire", 0)   \
 	X(IO, "IO wait", 1)                    \
 	X(RESOLVE, "DNS lookup", 1)            \
-	X(REQUIRE, "require", 0)
+	X(REQUIRE, "require", 0)               \
+	X(ONERROR, "onerror", 0)
 
 enum waitreason {
 #define X(name, text, event) WR_##name,
@@ -83,6 +84,7 @@ enum {
 	GF_STAYS = 2048,   /* fresh, and found not to be portable */
 	GF_PACKED = 4096,  /* fresh, and a message (G.mail): any P may run it */
 	GF_LOCKED = 8192,  /* only one M may run it: that whose lockedg it is */
+	GF_FAILING = 16384, /* its function has failed, and the Lua floor knows by what */
 };
 
 struct timer;

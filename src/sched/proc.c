@@ -164,6 +164,14 @@ void newprocpacked(P *pp, G *gp, uint32_t site)
 	wakep();
 }
 
+void newprocat(P *pp, G *gp, uint32_t site, P *home)
+{
+	store_relaxed(&gp->p, NULL);
+	gp->flags = GF_FRESH | GF_PACKED | GF_STAYS;
+	born(pp, gp, site);
+	postg(home, gp);
+}
+
 /* Waiting Gs whose event comes from outside keep the program alive. */
 static bool isevent(const G *gp)
 {
@@ -186,6 +194,7 @@ static void countevent(G *gp)
 
 void gsetdaemon(G *gp, bool daemon)
 {
+	daemon = daemon && !(gp->flags & GF_FAILING);
 	gp->flags = (uint16_t)(daemon ? gp->flags | GF_DAEMON : gp->flags & ~GF_DAEMON);
 	countevent(gp);
 }

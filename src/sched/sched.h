@@ -105,6 +105,8 @@ void inboxput(G *gp);
 bool inboxrun(P *pp);
 /* Any M. */
 void postmail(P *pp, struct mail *m);
+/* gp, packed, is to run on pp and nowhere else.  Any M. */
+void postg(P *pp, G *gp);
 
 static inline bool hasincoming(P *pp)
 {
@@ -265,6 +267,8 @@ void servethieves(P *pp, uint32_t before, bool chatty);
 void newproc(P *pp, G *gp, uint32_t site);
 /* The same for one that is packed (G.mail), which any P may run.  Owner P only. */
 void newprocpacked(P *pp, G *gp, uint32_t site);
+/* The same for one that `home` shall run, which cannot end meanwhile.  Owner of pp only. */
+void newprocat(P *pp, G *gp, uint32_t site, P *home);
 
 /* Runs goroutines on this thread, m0, until nothing is alive, or somebody called
  * schedstop.  Returns NULL in the first case, what schedstop was told in the
@@ -306,7 +310,7 @@ void goreadylast(G *gp, int32_t wake);
  * else has.  Any M. */
 bool gclaim(G *gp, uint64_t id);
 
-/* Marks or unmarks gp as a daemon.  Its home P's owner only. */
+/* Marks or unmarks gp as a daemon; who has failed is none any more.  Its home P's owner only. */
 void gsetdaemon(G *gp, bool daemon);
 
 /* Kills every goroutine: for a host that goes on after an error.  The world is

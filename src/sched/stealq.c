@@ -7,6 +7,9 @@
  * copied was somebody else's, and is forgotten.
  *
  * An inbox is a stack that many push to and one takes whole: so there is no ABA. */
+#include <stdlib.h>
+
+#include "base/os.h"
 #include "base/randord.h"
 #include "sched/sched.h"
 
@@ -133,6 +136,29 @@ void postmail(P *pp, struct mail *m)
 		m->next = head;
 	while (!cas_weak_release(&pp->post, &head, m)); /* likewise */
 	wakeidle(pp);
+}
+
+struct sentg {
+	struct mail m;
+	G *gp;
+	uint64_t id;
+};
+
+static void garrived(P *pp, struct mail *m)
+{
+	struct sentg *gm = (struct sentg *)m;
+	if (load_relaxed(&gm->gp->id) == gm->id) { /* else the run that it was for has ended */
+		store_relaxed(&gm->gp->p, pp);
+		runqput(pp, gm->gp, false);
+	}
+	free(gm);
+}
+
+void postg(P *pp, G *gp)
+{
+	struct sentg *gm = xmalloc(sizeof *gm);
+	*gm = (struct sentg){{NULL, garrived}, gp, load_relaxed(&gp->id)};
+	postmail(pp, &gm->m);
 }
 
 static void runmail(P *pp)
