@@ -63,7 +63,7 @@ local function exiting(parts)
 end
 
 local function raised(err)
-  return { err = err, trace = stack() }
+  return { err = err, trace = (stack():gsub("\n\t%[luapark%][^\n]*", "", 1)) } -- without us
 end
 
 local function ended(work, slots, failure, cancel, ok, first, second)
