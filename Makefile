@@ -131,9 +131,10 @@ asan: install-deps-test
 	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address,undefined OPT='-O1 -g' all build/asan/spec/c/test
 	@BUILD=build/asan ASAN_OPTIONS=detect_leaks=0 spec/run.sh c exe examples
 
+# Its deadlock detector knows 64 locks, and a select holds one of each of its channels; lock.c checks their order itself.
 tsan: install-deps-test
 	@$(MAKE) --no-print-directory BUILD=build/tsan SAN=thread OPT='-O1 -g' all build/tsan/spec/c/test
-	@BUILD=build/tsan TSAN_OPTIONS=suppressions=$(CURDIR)/spec/tsan.supp TIMEOUT=1800 spec/run.sh c exe examples
+	@BUILD=build/tsan TSAN_OPTIONS=detect_deadlocks=0:suppressions=$(CURDIR)/spec/tsan.supp TIMEOUT=1800 spec/run.sh c exe examples
 
 deps:
 	@deps/install.sh build

@@ -621,3 +621,297 @@ describe("tryrecv", function()
     assert.same({ n = 3, nil, false, true }, pack(u:tryrecv()))
   end))
 end)
+
+-- What Go's own tests check (test/chan, runtime/chan_test.go), written anew: of channels at home, and of shared ones.
+for _, kind in ipairs { "at home", "shared" } do
+  local function new(n)
+    local c = chan(n)
+    return kind == "shared" and helper.share(c) or c
+  end
+
+  -- Whether fn() waits: the others run, and it does not come back until unblock() has been called.
+  local function waits(fn, unblock)
+    local began, came = false, false
+    go(function()
+      began = true
+      fn()
+      came = true
+    end)
+    settle()
+    local waited = began and not came
+    if unblock then
+      unblock()
+    end
+    assert.is_true(helper.eventually(function() return came end), "it waits for ever")
+    return waited
+  end
+
+  describe("a channel " .. kind, function()
+    it("waits exactly where it must, for each capacity", run(function()
+      for size = 0, 20 do
+        local c = new(size)
+        local n = math.max(size, 1)
+        -- an empty one: receives wait, and can be seen not to proceed
+        assert.same({ nil, false, false }, { c:tryrecv() })
+        assert.is_true(waits(function() c:recv() end, function() c:send(1) end))
+        -- a full one: sends do
+        for i = 1, size do
+          assert.is_false(waits(function() c:send(i) end))
+          assert.equal(i, c:len())
+        end
+        assert.is_false(c:trysend(0))
+        assert.is_true(waits(function() c:send(0) end, function() assert.equal(size > 0 and 1 or 0, (c:recv())) end))
+        assert.equal(size, c:len())
+        -- first in, first out
+        for i = 2, size do
+          assert.equal(i, (c:recv()))
+        end
+        if size > 0 then
+          assert.equal(0, (c:recv()))
+        end
+        assert.equal(0, c:len())
+        -- closed: whoever waits comes back, and nobody waits any more
+        assert.is_true(waits(function() assert.same({ nil, false }, { c:recv() }) end, function() c:close() end))
+        for _ = 1, n do
+          assert.is_false(waits(function() assert.same({ nil, false }, { c:recv() }) end))
+          assert.same({ nil, false, true }, { c:tryrecv() })
+        end
+        assert.equal(size, c:cap())
+      end
+    end))
+
+    it("keeps the order of a hundred values, for each capacity", run(function()
+      for size = 0, 20 do
+        local c = new(size)
+        go(function()
+          for i = 1, 100 do
+            c:send(i)
+          end
+        end)
+        for i = 1, 100 do
+          assert.equal(i, (c:recv()))
+        end
+      end
+    end))
+
+    it("gives each value to one receiver, for each capacity", run(function()
+      for size = 0, 20, 4 do
+        local c, done, P, L = new(size), new(), 4, 250
+        for _ = 1, P do
+          go(function()
+            for i = 1, L do
+              c:send(i)
+            end
+          end)
+        end
+        for _ = 1, P do
+          go(function()
+            local got = {}
+            for i = 1, L do
+              got[i] = c:recv()
+            end
+            done:send(got)
+          end)
+        end
+        local count = {}
+        for _ = 1, P do
+          for _, v in ipairs((done:recv())) do
+            count[v] = (count[v] or 0) + 1
+          end
+        end
+        assert.equal(L, #count)
+        for i = 1, L do
+          assert.equal(P, count[i])
+        end
+      end
+    end))
+
+    it("carries nil as a value, which is not the end", run(function()
+      for size = 0, 2 do
+        local c = new(size)
+        go(function()
+          c:send(nil)
+          c:send(false)
+          c:send(nil)
+          c:close()
+        end)
+        assert.same({ nil, true }, { c:recv() })
+        assert.same({ false, true }, { c:recv() })
+        assert.same({ nil, true }, { c:recv() })
+        assert.same({ nil, false }, { c:recv() })
+      end
+    end))
+
+    it("passes a value along 10,000 goroutines", run(function()
+      local leftmost = new()
+      local left, right = leftmost, leftmost
+      for _ = 1, 10000 do
+        right = chan()
+        local l, r = left, right
+        go(function() l:send(1 + r:recv()) end)
+        left = right
+      end
+      right:send(1)
+      assert.equal(10001, (leftmost:recv()))
+    end))
+
+    it("lets a chain of goroutines go one after the other", run(function()
+      local c, order, n = new(), {}, 20
+      local before = new()
+      local first = before
+      for _ = 1, n do
+        local from, to = before, new()
+        go(function()
+          from:recv()
+          order[#order + 1] = c:recv()
+          to:send()
+        end)
+        before = to
+      end
+      go(function()
+        for i = 1, n do
+          c:send(i)
+        end
+      end)
+      first:send()
+      before:recv()
+      for i = 1, n do
+        assert.equal(i, order[i])
+      end
+    end))
+
+    it("feeds a pipeline of several consumers, nothing lost", run(function()
+      local q, r, consumers, n = new(10), new(10), 23, 5000
+      local wg, primes = lp.waitgroup(), { 2, 3, 5, 7, 11, 13 }
+      for i = 1, consumers do
+        wg:go(function()
+          for v in q do
+            if primes[i % #primes + 1] % (v % 7 + 1) == 0 then
+              gosched()
+            end
+            r:send(v)
+          end
+        end)
+      end
+      local expected = 0
+      go(function()
+        for i = 1, n do
+          local v = i % 97
+          expected = expected + v
+          q:send(v)
+        end
+        q:close()
+        wg:wait()
+        r:close()
+      end)
+      local sum, count = 0, 0
+      for v in r do
+        sum, count = sum + v, count + 1
+      end
+      assert.equal(n, count)
+      assert.equal(expected, sum)
+    end))
+
+    it("that is closed lets parked receivers go with nil, false and parked senders with an error", run(function()
+      local empty, full, ends = new(), new(1), {}
+      full:send "kept"
+      for i = 1, 10 do
+        go(function() ends[i] = { empty:recv() } end)
+        go(function() ends[10 + i] = { pcall(full.send, full, i) } end)
+      end
+      settle()
+      empty:close()
+      full:close()
+      assert.is_true(helper.eventually(function()
+        for i = 1, 20 do
+          if not ends[i] then
+            return false
+          end
+        end
+        return true
+      end))
+      for i = 1, 10 do
+        assert.same({ nil, false }, ends[i])
+        assert.is_false(ends[10 + i][1])
+        assert.matches("send on closed channel$", ends[10 + i][2])
+      end
+      assert.same({ "kept", true }, { full:recv() })
+      assert.same({ nil, false }, { full:recv() })
+    end))
+
+    it("keeps what a sender brings while the sender's stack is moved", run(function()
+      local c = new()
+      local function deep(n, v)
+        if n == 0 then
+          c:send(v)
+          return 0
+        end
+        return 1 + deep(n - 1, v)
+      end
+      local depth
+      go(function()
+        deep(5000, "not yet") -- grows the stack, which the collector then shrinks
+        depth = deep(10, "x")
+      end)
+      assert.equal("not yet", (c:recv()))
+      settle()
+      for _ = 1, 5 do
+        helper.collect()
+      end
+      assert.equal("x", (c:recv()))
+      assert.is_true(helper.eventually(function() return depth end))
+      assert.equal(10, depth)
+    end))
+
+    it("is refused with a dot in words, and what it was refused for has not happened", run(function()
+      local c = new(1)
+      failshere("calling 'send' on bad self (channel expected, got number; call it with a colon, c:send)",
+        function() c.send(5) end)
+      failshere("calling 'recv' on bad self (channel expected, got nil; call it with a colon, c:recv)",
+        function() c.recv() end)
+      failshere("calling 'trysend' on bad self", function() c.trysend(5) end)
+      failshere("calling 'tryrecv' on bad self", function() c.tryrecv() end)
+      failshere("calling 'close' on bad self", function() c.close() end)
+      failshere("calling 'len' on bad self", function() c.len() end)
+      failshere("calling 'cap' on bad self", function() c.cap() end)
+      assert.equal(0, c:len())
+      assert.is_true(c:trysend(1))
+    end))
+  end)
+end
+
+describe("a channel that becomes shared", function()
+  it("keeps who waits in it, both ways, what is buffered, and that it is closed", run(function()
+    local rx, tx, full, shut, got, sent = chan(), chan(), chan(2), chan(1), {}, 0
+    for i = 1, 5 do
+      go(function() got[i] = rx:recv() end)
+      go(function() tx:send(i); sent = sent + 1 end)
+    end
+    full:send(1)
+    full:send(nil)
+    go(function() full:send(3) end)
+    shut:send "last"
+    shut:close()
+    settle()
+    for _, c in ipairs { rx, tx, full, shut } do
+      helper.share(c)
+    end
+    for i = 1, 5 do
+      rx:send(i)
+    end
+    local sum = 0
+    for _ = 1, 5 do
+      sum = sum + tx:recv()
+    end
+    assert.equal(15, sum)
+    assert.is_true(helper.eventually(function() return sent == 5 and #got == 5 end))
+    assert.equal(2, full:len())
+    assert.same({ 1, true }, { full:recv() })
+    assert.same({ nil, true }, { full:recv() })
+    assert.same({ 3, true }, { full:recv() })
+    assert.same({ "last", true }, { shut:recv() })
+    assert.same({ nil, false }, { shut:recv() })
+    failshere("close of closed channel", function() shut:close() end)
+    failshere("send on closed channel", function() shut:send(1) end)
+  end))
+end)

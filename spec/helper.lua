@@ -102,6 +102,14 @@ function helper.failshere(text, fn)
   return rest
 end
 
+-- Makes a handle at home one that other Ps know. -> the handle
+function helper.share(handle)
+  local home = getmetatable(handle)
+  lp.spawn(function(h) return h end, handle)
+  assert(getmetatable(handle) ~= home, "it was shared before")
+  return handle
+end
+
 -- Collects garbage until nothing more comes free.
 function helper.collect()
   collectgarbage()
@@ -217,6 +225,39 @@ function helper.program(text, environment)
     return helper.withfile(helper.driver, function(driver)
       return even(name, helper.sh(("%s %s luajit %s %s"):format(helper.moduleenv, environment or "", driver, name)))
     end)
+  end)
+end
+
+-- What programs on several Ps begin with.
+local HEAD = [[
+local lp = require "luapark"
+local go, spawn, chan, gosched = lp.go, lp.spawn, lp.chan, lp.gosched
+-- Runs a copy of fn on another P for certain: the caller waits for its beginning without parking.
+local function elsewhere(fn, ...)
+  local begun = lp.atomic()
+  spawn(function(...)
+    begun:store(1)
+    return fn(...)
+  end, ...)
+  while begun:load() == 0 do end
+end
+-- Waits for cond; other Ps do what it needs in a moment.
+local function eventually(cond)
+  for _ = 1, 1000 do
+    if cond() then return true end
+    lp.sleep(0.01)
+  end
+end
+]]
+
+-- Four Ps run head, which may define more, and text as the main goroutine: in the executable in its part, and in a stock
+-- luajit in the module's. They print `want`, and that is all that comes of it.
+function helper.prints(want, text, head)
+  helper.withfile(("%s%slp.run(function()\n%s\nend)"):format(HEAD, head or "", text), function(name)
+    local env = "env -u LUA_INIT -u LUAPARK_STEAL -u LUAPARK_DEBUG LUAPARK_MAXPROCS=4 timeout 60 "
+    local command = helper.inexe and env .. quote(helper.exe) or helper.moduleenv .. env .. "luajit"
+    local out, err, status = helper.sh(command .. " " .. name)
+    require("luassert").same({ want, "", 0 }, { out, err, status })
   end)
 end
 

@@ -890,6 +890,16 @@ describe("the client", function()
     end)
   end))
 
+  it("times out, and is no misuse, where the time is over before the connection is made", tidy(function()
+    local ln = assert(net.listen("tcp", "127.0.0.1:0"))
+    client(function(c)
+      for _, s in ipairs { 0, 1e-9, 1e-7 } do
+        assert.same({ nil, "timeout", "ETIMEDOUT" }, { c:get("http://" .. ln:addr() .. "/", { timeout = s }) })
+      end
+    end)
+    ln:close()
+  end))
+
   it("never takes a late answer to a request that timed out for the next one's", tidy(function()
     with(function(conn, n)
       readrequest(conn)

@@ -2,40 +2,19 @@
 
 -- netshare: connections and listeners that goroutines on several Ps use.
 --
--- Each program runs in a process of its own with four Ps, in the executable and in a stock luajit. elsewhere(fn, ...) runs
--- a copy of fn on another P for certain: the caller waits for its beginning without parking.
+-- Each program runs in a process of its own, with four Ps (helper.prints).
 
 local helper = require "spec.helper"
-local sh, quote = helper.sh, helper.quote
-
-local SECONDS = 60 -- that a program may take
 
 local HEAD = [[
-local lp, net = require "luapark", require "luapark.net"
-local go, spawn, chan = lp.go, lp.spawn, lp.chan
+local net = require "luapark.net"
 local LIMIT = 20 -- seconds after which an operation that should have ended is a failure, not a hang
-
-local function elsewhere(fn, ...)
-  local begun = lp.atomic()
-  spawn(function(...)
-    begun:store(1)
-    fn(...)
-  end, ...)
-  while begun:load() == 0 do end
-end
 -- How many sockets are open.
 local function nsockets()
   local ls = io.popen "ls -l /proc/$PPID/fd | grep -c socket:"
   local n = ls:read "*n"
   ls:close()
   return n
-end
--- Waits for cond; other Ps do what it needs in a moment.
-local function eventually(cond)
-  for _ = 1, 500 do
-    if cond() then return true end
-    lp.sleep(0.01)
-  end
 end
 local function listen()
   local ln = assert(net.listen("tcp", "127.0.0.1:0"))
@@ -57,19 +36,10 @@ local function shut(...)
     select(i, ...):close()
   end
 end
-lp.run(function()
 ]]
 
--- What the program prints in both, which must be all that comes of it.
 local function prints(want, text)
-  helper.withfile(HEAD .. text .. "\nend)", function(name)
-    local env = ("env -u LUA_INIT -u LUAPARK_STEAL -u LUAPARK_DEBUG LUAPARK_MAXPROCS=4 timeout %d "):format(SECONDS)
-    for _, program in ipairs { quote(helper.exe), "module" } do
-      local command = program == "module" and helper.moduleenv .. env .. "luajit " or env .. program .. " "
-      local out, err, status = sh(command .. name)
-      assert.same({ want, "", 0 }, { out, err, status }, program)
-    end
-  end)
+  helper.prints(want, text, HEAD)
 end
 
 describe("a connection's handle", function()

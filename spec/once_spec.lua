@@ -100,6 +100,26 @@ describe("a once", function()
     inner:run(error)
   end))
 
+  it("is not over, nor is its goroutine counted as done, when a goexit is refused", run(function()
+    local o, wg, why, after = lp.once(), lp.waitgroup(), nil, false
+    wg:go(function()
+      o:run(function()
+        local p = newproxy(true)
+        getmetatable(p).__gc = function() why = select(2, pcall(lp.goexit)) end
+        p = nil -- luacheck: ignore
+        repeat collectgarbage() until why
+        settle(3)
+        after = true
+      end)
+      assert(after)
+    end)
+    gosched()
+    o:run(error)
+    assert.is_true(after)
+    wg:wait()
+    assert.matches("cannot end a goroutine in a finalizer", why)
+  end))
+
   it("ends with nothing that it is not in", run(function()
     local o, second, wg = lp.once(), lp.once(), lp.waitgroup()
     wg:go(function()

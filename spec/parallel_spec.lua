@@ -39,9 +39,9 @@ local function list()
   pipe:close()
   return t
 end
-local MODULE = { "accounting", "by_value", "fib", "garbage", "goexit", "gopark", "hammer", "map", "onerror",
-  "park_anywhere", "portable", "recursion", "select_race", "shared_globals", "shared_upvalues", "skynet", "spawn_copies", "spawn_sync",
-  "values" }
+local MODULE = { "accounting", "by_value", "contexts", "fib", "garbage", "goexit", "gopark", "hammer", "map",
+  "onerror", "park_anywhere", "portable", "recursion", "select_race", "select_rules", "shared_globals",
+  "shared_upvalues", "skynet", "spawn_copies", "spawn_sync", "timers", "values" }
 
 -- What the header promises, in the manner of spec/examples.sh: the indented lines after "-- Prints:".
 local function promised(text)

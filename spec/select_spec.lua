@@ -799,3 +799,341 @@ describe("select under a C function and in coroutines", function()
     end
   end))
 end)
+
+-- A million picks: what a fair choice exceeds once in a million times, as above.
+it("select is fair over a million picks", run(function()
+  local k, n, cases, count = 4, 1000000, {}, { 0, 0, 0, 0 }
+  for i = 1, k do
+    cases[i] = chan(1)
+    cases[i]:send(i)
+  end
+  for _ = 1, n do
+    local i = select_(cases)
+    count[i] = count[i] + 1
+    cases[i]:send(i)
+  end
+  local chi = 0
+  for i = 1, k do
+    chi = chi + (count[i] - n / k) ^ 2 / (n / k)
+  end
+  assert.is_true(chi < 30.7 and chi > 1e-9, ("chi-squared is %g: %s"):format(chi, table.concat(count, " ")))
+end))
+
+-- What Go's own tests check (test/chan, runtime/chan_test.go), written anew: with channels at home, with shared ones, and
+-- with some of both in one select.
+for _, kind in ipairs { "at home", "shared", "of both kinds" } do
+  local made = 0
+  local function new(n)
+    made = made + 1
+    local c = chan(n)
+    return (kind == "shared" or kind ~= "at home" and made % 2 == 0) and helper.share(c) or c
+  end
+
+  describe("select over channels " .. kind, function()
+    it("does what a model says, for thousands of random ones", run(function()
+      local over = 0 -- assigned to: those who wait stay on this P
+      local function waits(fn)
+        local g = go(function()
+          fn()
+          over = over + 1
+        end)
+        assert.is_true(helper.eventually(function() return g.status == "waiting" end))
+      end
+      math.randomseed(5)
+      for _ = 1, 2000 do
+        -- Cases whose outcome is known: which can proceed, and what they give.
+        local cases, can, cs, n = {}, {}, {}, math.random(0, 6)
+        for i = 1, n do
+          local what = math.random(9)
+          local c = new(what <= 4 and 1 or 0)
+          cs[i] = c
+          if what == 1 then -- a value is there
+            c:send(i)
+            cases[i], can[i] = c, { i, i, true }
+          elseif what == 2 then -- there is room
+            cases[i], can[i] = { c, send = i }, { i }
+          elseif what == 3 then -- there is none
+            c:send(0)
+            cases[i] = { c, send = i }
+          elseif what == 4 then -- nothing is there
+            cases[i] = c
+          elseif what == 5 then -- closed
+            c:close()
+            cases[i], can[i] = c, { i, nil, false }
+          elseif what == 6 then -- nobody is there
+            cases[i] = math.random(2) == 1 and c or { c, send = i }
+          elseif what == 7 then -- no channel
+            cases[i] = math.random(2) == 1 and false or { false, send = i }
+          elseif what == 8 then -- a receiver waits
+            waits(function() c:recv() end)
+            cases[i], can[i] = { c, send = i }, { i }
+          else -- a sender waits
+            waits(function() c:send(i) end)
+            cases[i], can[i] = c, { i, i, true }
+          end
+        end
+        cases.default = true
+        local got = pack(select_(cases))
+        got.n = nil
+        if next(can) == nil then
+          assert.same({ "default" }, got)
+        else
+          assert.same(can[got[1]], got)
+        end
+        for i = 1, n do -- those who wait go
+          if tostring(cs[i]):find "closed" == nil then
+            cs[i]:trysend(0)
+          end
+          cs[i]:tryrecv()
+        end
+      end
+    end))
+
+    it("blocks exactly where all of its cases do", run(function()
+      local open, shut, full = new(), new(), new(1)
+      shut:close()
+      full:send "x"
+      local blocks = {
+        { open }, { { open, send = 1 } }, { open, { open, send = 1 } }, { { full, send = 1 } }, { false, open },
+        { open, open, open }, { { full, send = 1 }, open },
+      }
+      for i, cases in ipairs(blocks) do
+        cases.timeout = 0
+        assert.equal("timeout", (select_(cases)), i)
+        cases.timeout, cases.default = nil, true
+        assert.equal("default", (select_(cases)), i)
+      end
+      assert.same({ n = 3, 2, nil, false }, pack(select_ { open, shut }))
+      assert.same({ n = 3, 2, nil, false }, pack(select_ { open, shut, timeout = 0 }))
+      assert.same({ n = 3, 2, nil, false }, pack(select_ { open, shut, default = true }))
+      assert.same({ n = 3, 1, "x", true }, pack(select_ { full, open }))
+      failshere("send on closed channel", function() select_ { open, { shut, send = 1 }, default = true } end)
+    end))
+
+    it("sends each value once where one goroutine waits for several channels", run(function()
+      -- A select that has several sends at once, and receivers that take from one channel or select over all.
+      local cs, out, n = { new(), new(), new(), new() }, new(), 2000
+      local quit = new()
+      go(function()
+        for i = 1, n do
+          select_ { { cs[1], send = i }, { cs[2], send = i }, { cs[3], send = i }, { cs[4], send = i } }
+        end
+        quit:close()
+      end)
+      local wg = lp.waitgroup()
+      for r = 1, 3 do
+        wg:go(function()
+          while true do
+            local i, v = select_ { cs[r], cs[r + 1], quit }
+            if i == 3 then
+              return
+            end
+            out:send(v)
+          end
+        end)
+      end
+      go(function() wg:wait(); out:close() end)
+      local seen, count = {}, 0
+      for v in out do
+        assert.is_nil(seen[v])
+        seen[v] = true
+        count = count + 1
+      end
+      assert.equal(n, count)
+    end))
+
+    it("never takes its own value", run(function()
+      for _, size in ipairs { 0, 10 } do
+        local wg, c = lp.waitgroup(), new(size)
+        for p = 0, 1 do
+          wg:go(function()
+            for i = 1, 500 do
+              if p == 0 or i % 2 == 0 then
+                local which, v = select_ { { c, send = p }, c }
+                assert.is_true(which == 1 or size > 0 or v ~= p)
+              else
+                local which, v = select_ { c, { c, send = p } }
+                assert.is_true(which == 2 or size > 0 or v ~= p)
+              end
+            end
+          end)
+        end
+        wg:wait()
+        if size == 0 then
+          clean(c)
+        end
+      end
+    end))
+
+    it("loses nothing under the stress of Go's TestSelectStress", run(function()
+      local n, c, wg = 300, {}, lp.waitgroup()
+      c[0], c[1], c[2], c[3] = new(), new(), new(2), new(3)
+      for k = 0, 3 do
+        wg:go(function()
+          for i = 1, n do
+            c[k]:send(i)
+          end
+        end)
+        wg:go(function()
+          for _ = 1, n do
+            c[k]:recv()
+          end
+        end)
+      end
+      wg:go(function() -- sends n to each, in an order of select's choice
+        local left, cases = { n, n, n, n }, {}
+        for _ = 1, 4 * n do
+          for k = 1, 4 do
+            cases[k] = left[k] > 0 and { c[k - 1], send = k }
+          end
+          local k = select_(cases)
+          left[k] = left[k] - 1
+        end
+      end)
+      wg:go(function()
+        local left, cases = { n, n, n, n }, {}
+        for _ = 1, 4 * n do
+          for k = 1, 4 do
+            cases[k] = left[k] > 0 and c[k - 1]
+          end
+          local k = select_(cases)
+          left[k] = left[k] - 1
+        end
+      end)
+      wg:wait()
+      for k = 0, 3 do
+        assert.equal(0, c[k]:len())
+        assert.is_false(select(3, c[k]:tryrecv()))
+      end
+    end))
+
+    it("with one channel in several cases leaves nothing in the line of others", run(function()
+      -- Go's TestSelectDuplicateChannel: c twice in a select, and others behind it in c's line.
+      local c, d, e, order = new(), new(), new(), {}
+      go(function()
+        order[#order + 1] = "select " .. select_ { c, c, d }
+        e:send(9)
+      end)
+      settle(2)
+      go(function() c:recv(); order[#order + 1] = "recv" end)
+      settle(2)
+      d:send(7) -- ends the select, which leaves c's line
+      e:recv()
+      c:send(8) -- for who stood behind it
+      assert.is_true(helper.eventually(function() return #order == 2 end))
+      table.sort(order)
+      assert.same({ "recv", "select 3" }, order)
+      clean(c)
+    end))
+
+    it("does not disturb who waits beside it, in a thousand rounds", run(function()
+      -- Go's select6 and select7: lines from whose middle decided waiters go.
+      local c1, c2 = new(), new()
+      for round = 1, 1000 do
+        local n, sum = 0, 0
+        for _ = 1, 3 do
+          go(function()
+            local _, v = select_ { c1, c2 }
+            n, sum = n + 1, sum + v
+          end)
+        end
+        gosched()
+        go(function() local v = c1:recv(); n, sum = n + 1, sum + v end)
+        gosched()
+        if round % 2 == 0 then
+          c2:send(1)
+          c1:send(2)
+          c1:send(3)
+          c1:send(4)
+        else
+          c1:send(1)
+          c1:send(2)
+          c2:send(3)
+          c1:send(4)
+        end
+        assert.is_true(helper.eventually(function() return n == 4 end))
+        assert.equal(10, sum)
+      end
+      clean(c1)
+      clean(c2)
+    end))
+
+    it("100,000 times takes no memory", run(function()
+      local c = new()
+      go(function()
+        for i = 1, 100000 do
+          c:send(i)
+        end
+      end)
+      for _ = 1, 50000 do
+        select_ { c }
+      end
+      helper.collect()
+      local before = collectgarbage "count"
+      for _ = 1, 50000 do
+        select_ { c, false }
+      end
+      helper.collect()
+      local grown = collectgarbage "count" - before
+      assert.is_true(grown < 1500, grown) -- what was compiled anew; 30 bytes of each are as much
+    end))
+
+    it("of 1,000 cases does the one that becomes ready", run(function()
+      local cases = {}
+      for i = 1, 1000 do
+        cases[i] = i % 2 == 0 and new() or { new(), send = i }
+      end
+      for _, i in ipairs { 1, 2, 499, 500, 999, 1000 } do
+        local c, got = i % 2 == 0 and cases[i] or cases[i][1], nil
+        go(function()
+          settle(2)
+          if i % 2 == 0 then
+            c:send(i)
+          else
+            got = c:recv()
+          end
+        end)
+        local which, v = select_(cases)
+        assert.equal(i, which)
+        assert.is_true(helper.eventually(function() return (v or got) == i end))
+      end
+    end))
+  end)
+end
+
+-- Values that are channels become shared when they are sent to a shared channel, also those that other cases are of.
+describe("select that sends a channel to a shared one", function()
+  it("waits for that channel, too, and for each of many", run(function()
+    local out, cases, inner = helper.share(chan()), {}, {}
+    for i = 1, 100 do
+      inner[i] = chan()
+      cases[i] = i % 2 == 0 and inner[i] or { inner[i], send = i }
+    end
+    cases[101] = { out, send = inner }
+    go(function() settle(2); inner[50]:send "x" end)
+    assert.same({ n = 3, 50, "x", true }, pack(select_(cases)))
+    for i = 1, 100 do
+      clean(inner[i])
+    end
+    clean(out)
+  end))
+
+  it("sends to that channel what it was to send", run(function()
+    local out, c, got = helper.share(chan()), chan(), nil
+    go(function() settle(2); got = c:recv() end)
+    assert.equal(1, (select_ { { c, send = "for c" }, { out, send = c } }))
+    assert.is_true(helper.eventually(function() return got end))
+    assert.equal("for c", got)
+    clean(c)
+    clean(out)
+  end))
+
+  it("sends it, where that is the case that can proceed", run(function()
+    local out, c, got = helper.share(chan()), chan(), nil
+    go(function() settle(2); got = out:recv() end)
+    assert.equal(3, (select_ { c, { c, send = 1 }, { out, send = c } }))
+    assert.is_true(helper.eventually(function() return got end))
+    assert.equal(c, got)
+    clean(c)
+  end))
+end)

@@ -17,7 +17,7 @@ local due = require "luapark.due"
 local chan = require("luapark.chan").chan
 
 local now, go = rt.now, core.go
-local newdone, closedone, NEVER = due.done, due.close, due.NEVER
+local newdone, closedone, checkseconds, NEVER = due.done, due.close, due.checkseconds, due.NEVER
 local getmetatable, setmetatable, type, error, tostring, pairs = getmetatable, setmetatable, type, error, tostring, pairs
 
 local context = {}
@@ -102,7 +102,8 @@ local function causeof(c)
   return cause or err
 end
 
--- Ends one core that lives; not its children. Whether it did.
+-- Ends one core that lives; not its children. Whether it did. One whose deadline has passed has ended by that, although
+-- nobody has looked.
 local function finish(c, err, cause)
   if getmetatable(c) == Shared then
     if not core.ctxcancel(c[REF], numbers[err], cause or nil) then
@@ -111,6 +112,9 @@ local function finish(c, err, cause)
   else
     if c[ERR] then
       return false
+    end
+    if c[DEADLINE] < NEVER and now() >= c[DEADLINE] then
+      err, cause = EXCEEDED, c[DUECAUSE]
     end
     c[ERR], c[CAUSE] = err, cause
     if c[DONE] then
@@ -158,9 +162,33 @@ function context.useselect(fn)
   select = fn
 end
 
--- What waits, on this P, for the end of a core that others may end.
+-- Lets go of the children that have ended by themselves. -> the last deadline of the others, or NEVER if none has one.
+local function expirekids(c)
+  local latest, kid = -NEVER, c[KIDS]
+  local last = kid and kid[PREV]
+  while kid do
+    local after, deadline = kid ~= last and kid[NEXT], kid[DEADLINE]
+    if errof(kid) then
+      unlink(kid)
+    elseif deadline < NEVER and deadline > latest then
+      latest = deadline
+    end
+    kid = after
+  end
+  return latest > -NEVER and latest or NEVER
+end
+
+-- What waits, on this P, for the end of a core that others may end. It holds the core, so it goes when the last child does,
+-- also where that has only been forgotten.
 local function watcher(c, stop)
-  if select { c[DONE], stop } == 1 then
+  local cases = { c[DONE], stop }
+  local which
+  repeat
+    local latest = expirekids(c)
+    cases.timeout = latest < NEVER and latest - now() or nil
+    which = select(cases)
+  until which ~= "timeout"
+  if which == 1 then
     c[WATCH] = nil
     local err = errof(c)
     finishkids(c, err, causeof(c))
@@ -187,10 +215,14 @@ local function link(child, parent)
   local last = first[PREV]
   child[NEXT], child[PREV] = first, last
   last[NEXT], first[PREV] = child, child
-  -- Whoever forgets to cancel leaves a child here. One whose deadline has passed goes when its turn comes.
-  parent[KIDS] = first[NEXT]
-  if first[DEADLINE] < NEVER and errof(first) then
-    unlink(first)
+  -- Whoever forgets to cancel leaves a child here, and so does who cancels it on another P. One that has ended goes when its
+  -- turn comes; of two, so that they become fewer.
+  for _ = 1, 2 do
+    first = parent[KIDS]
+    parent[KIDS] = first[NEXT]
+    if (first[DEADLINE] < NEVER or getmetatable(first) == Shared) and errof(first) then
+      unlink(first)
+    end
   end
 end
 
@@ -213,9 +245,9 @@ local function newchild(parent, deadline, duecause)
     local err = errof(up)
     if err then
       finish(c, err, causeof(up))
-      return c
+    else
+      link(c, up)
     end
-    link(c, up)
   end
   c[DEADLINE], c[DUECAUSE] = deadline, duecause
   return c
@@ -286,17 +318,10 @@ function context.background()
   return background
 end
 
--- withcancel(parent) -> ctx, cancel: cancel([cause]) ends it, as the end of parent does.
+-- withcancel(parent) -> ctx, cancel: cancel([cause]) ends it, as the end of parent does. (A cause of false is none.)
 function context.withcancel(parent)
   local c = newchild(checked(parent, 1, "withcancel", 2), NEVER, false)
   return c, canceler(c)
-end
-
-local function checktime(t, fname)
-  if type(t) ~= "number" or t ~= t then
-    error(("bad argument #2 to '%s' (number of seconds expected, got %s)"):format(fname,
-      t == nil and "no value" or tostring(t)), 3)
-  end
 end
 
 local function withdeadline(parent, t, cause)
@@ -308,14 +333,14 @@ end
 -- withdeadline(parent, t [, cause]) -> ctx, cancel: it ends when lp.now() is t, with this cause.
 function context.withdeadline(parent, t, cause)
   checked(parent, 1, "withdeadline", 2)
-  checktime(t, "withdeadline")
+  checkseconds(t, 2, "withdeadline", 2)
   return withdeadline(parent, t, cause)
 end
 
 -- withtimeout(parent, s [, cause]) -> ctx, cancel: it ends in s seconds.
 function context.withtimeout(parent, s, cause)
   checked(parent, 1, "withtimeout", 2)
-  checktime(s, "withtimeout")
+  checkseconds(s, 2, "withtimeout", 2)
   return withdeadline(parent, now() + s, cause)
 end
 
@@ -340,31 +365,34 @@ function context.cause(ctx)
   return checked(ctx, 1, "cause", 2):cause()
 end
 
--- afterfunc(ctx, fn) -> stop: fn() is called in a goroutine of its own once ctx has ended. stop() -> true if it will not be.
+-- afterfunc(ctx, fn) -> stop: fn() is called in a goroutine of its own once ctx has ended. stop() -> true if it will not be,
+-- because of this call: false once ctx has ended.
 function context.afterfunc(ctx, fn)
   checked(ctx, 1, "afterfunc", 2)
   if type(fn) ~= "function" then
     error("bad argument #2 to 'afterfunc' (function expected, got " .. (fn == nil and "no value" or type(fn)) .. ")", 2)
   end
-  local stopped, started = chan(), false
+  local stop, over = chan(), false -- over: it was stopped, or fn has begun
   local done = doneof(ctx)
   if done then
     local g
     g = go(function()
-      if select { done, stopped } == 1 and not started then
-        started = true
+      if select { done, stop } == 1 and not over then
+        over = true
         g:daemon(false)
         return fn()
       end
     end)
-    g:daemon() -- to wait for the end of something is no task
+    if not ctx:deadline() then
+      g:daemon() -- to wait for an end that may never come is no task
+    end
   end
   return function()
-    if started then
+    if over or context.ended(ctx) then
       return false
     end
-    started = true
-    stopped:close()
+    over = true
+    stop:close()
     return true
   end
 end
@@ -403,14 +431,13 @@ function Context:cause()
   if c then
     return causeof(c)
   end
+  return nil
 end
 
 -- When it will end, on lp.now()'s clock; nil if no time is set.
 function Context:deadline()
   local c = check(self, "deadline")
-  if c and c[DEADLINE] < NEVER then
-    return c[DEADLINE]
-  end
+  return c and c[DEADLINE] < NEVER and c[DEADLINE] or nil
 end
 
 function Context:value(k)
@@ -426,6 +453,7 @@ function Context:value(k)
     end
     c = c[PARENT]
   end
+  return nil
 end
 
 function Context:__tostring()
@@ -436,21 +464,23 @@ Shared.__tostring = Context.__tostring
 
 -- Crossing ------------------------------------------------------------------------------------------------------------
 
+-- All values of ctx by their keys, or nil. (One that is nil hides what its ancestors have there.)
 local function flatten(ctx)
-  local values
+  local values, seen
+  local function add(k, v)
+    values, seen = values or {}, seen or {}
+    if not seen[k] then
+      seen[k] = true
+      values[k] = v
+    end
+  end
   local c = ctx
   while c do
     if c[KEY] ~= nil then
-      values = values or {}
-      if values[c[KEY]] == nil then
-        values[c[KEY]] = c[VALUE]
-      end
+      add(c[KEY], c[VALUE])
     end
     for k, v in pairs(c[VALUES] or {}) do
-      values = values or {}
-      if values[k] == nil then
-        values[k] = v
-      end
+      add(k, v)
     end
     c = c[PARENT]
   end
@@ -475,12 +505,13 @@ local function adopt(ctx, object, ref)
     end
     return ctx
   end
-  local done, values, deadline = core.ctxparts(ref)
+  local done, values, deadline, duecause = core.ctxparts(ref)
   ctx = new(false, false)
   ctx[OBJECT], ctx[REF] = object, ref
   ctx[VALUES] = values
   if done then
     ctx[CORE], ctx[DONE], ctx[DEADLINE] = ctx, done, deadline
+    ctx[DUECAUSE] = duecause or false
   end
   return ctx
 end

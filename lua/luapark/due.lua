@@ -23,8 +23,7 @@ local chanrecv, chanleave = rt.chan_recv, rt.chan_leave
 local RQ, SHUT, HCHAN = channel.RQ, channel.SHUT, channel.HCHAN
 local BLOCK, DONE = share.BLOCK, share.DONE
 local RECV = core.reason.CHANRECV
-local getmetatable, setmetatable, type, error, tostring, floor = getmetatable, setmetatable, type, error, tostring,
-  math.floor
+local getmetatable, setmetatable, type, error, floor = getmetatable, setmetatable, type, error, math.floor
 
 local NEVER = math.huge
 local FAR = 1e15 -- seconds: what nobody lives to see, but is set
@@ -71,10 +70,11 @@ function due.isready(c)
   return c[SHUT] or (c[WHEN] < NEVER and now() >= c[WHEN])
 end
 
--- All who wait look again; or, as the channel is closed, find that.
+-- All who wait look again; or, as the channel is closed, find that. Others may stand in the line before they do.
 local function wakeall(c, code)
   local s = dequeue(c, RQ)
   while s ~= 0 do
+    prev[s] = 0 -- for who leaves the line without knowing why it woke
     ready(gslot[s], index[s] == 0 and code or code * index[s])
     s = dequeue(c, RQ)
   end
@@ -82,7 +82,7 @@ end
 
 -- The seconds until then, nil for ever.
 local function secondsto(when)
-  if when < FAR then
+  if when < NEVER then
     return when - now()
   end
 end
@@ -90,8 +90,23 @@ due.secondsto = secondsto
 
 -- Receiving -----------------------------------------------------------------------------------------------------------
 
--- From a channel that is shared.
+-- From a channel that is shared, at once: value, ok, whether it could.
+local function tryrecvshared(c)
+  local s = waitq.takeany()
+  local r = chanrecv(c[HCHAN], vals[s], 0)
+  if r == DONE then
+    return share.get(s), true, true
+  end
+  free(s)
+  return nil, false, r ~= BLOCK
+end
+
+-- From one that is shared.
 local function recvshared(c)
+  local v, ok, isready = tryrecvshared(c)
+  if isready then
+    return v, ok
+  end
   local h = c[HCHAN]
   while true do
     local s = share.take(2)
@@ -139,16 +154,6 @@ end
 -- Parks until the timer t, which nobody else knows, is due: true; or false: it was stopped.
 function due.await(t)
   return recv(t, true) ~= nil
-end
-
-local function tryrecvshared(c)
-  local s = waitq.takeany()
-  local r = chanrecv(c[HCHAN], vals[s], 0)
-  if r == DONE then
-    return share.get(s), true, true
-  end
-  free(s)
-  return nil, false, r ~= BLOCK
 end
 
 -- The methods that all kinds of them have. Each kind checks `self` by its own two metatables.
@@ -232,13 +237,15 @@ local function timerindex(t, k)
 end
 Timer.__index, SharedTimer.__index = timerindex, timerindex
 
-local function checkseconds(s, fname)
+-- s, the n-th argument of fname, if it is a number of seconds; level: whose fault it is otherwise, as for error.
+local function checkseconds(s, n, fname, level)
   if type(s) ~= "number" or s ~= s then
-    error(("bad argument #1 to '%s' (number of seconds expected, got %s)"):format(fname,
-      s == nil and "no value" or tostring(s)), 3)
+    local got = type(s) == "number" and "nan" or s == nil and "no value" or type(s)
+    error(("bad argument #%d to '%s' (number of seconds expected, got %s)"):format(n, fname, got), level + 1)
   end
   return s
 end
+due.checkseconds = checkseconds
 
 -- s seconds from now, or now.
 local function from(s)
@@ -250,7 +257,7 @@ local function from(s)
 end
 
 local function checkperiod(s, fname)
-  if not (checkseconds(s, fname) > 0) then
+  if checkseconds(s, 1, fname, 3) <= 0 then
     error(("bad argument #1 to '%s' (positive number of seconds expected, got %.14g)"):format(fname, s), 3)
   end
   return s < FAR and s or FAR
@@ -262,13 +269,13 @@ end
 
 -- after(s) -> a channel that sends the time, once, in s seconds.
 function due.after(s)
-  checkseconds(s, "after")
+  checkseconds(s, 1, "after", 2)
   return newtimer(from(s), 0)
 end
 
 -- timer(s) -> t: in s seconds t.c sends the time, once.
 function due.timer(s)
-  checkseconds(s, "timer")
+  checkseconds(s, 1, "timer", 2)
   return newtimer(from(s), 0)
 end
 
@@ -310,7 +317,7 @@ function timermethods:reset(s)
     s = checkperiod(s, "reset")
     return set(self, shared, from(s), s)
   end
-  checkseconds(s, "reset")
+  checkseconds(s, 1, "reset", 2)
   return set(self, shared, from(s), 0)
 end
 

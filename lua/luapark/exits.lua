@@ -18,8 +18,7 @@ end
 
 function exits.leave()
   local cur = view.cur
-  local e = under[cur]
-  under[cur] = e and e[3] -- none where a goexit was refused
+  under[cur] = under[cur][3]
 end
 
 -- The running goroutine ends: innermost first.

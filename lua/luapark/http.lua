@@ -209,7 +209,7 @@ local function request(self, method, url, headers, body, timeout, ctx)
     local slot = takeidle(self, address)
     local reused = slot ~= nil
     if not slot then
-      local conn, message, code = net.dial("tcp", address, { timeout = deadline and deadline - now(), ctx = ctx })
+      local conn, message, code = net.dial("tcp", address, { timeout = deadline and max(deadline - now(), 0), ctx = ctx })
       if not conn then
         return nil, message, code
       end

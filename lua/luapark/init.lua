@@ -114,12 +114,15 @@ function luapark.run(fn, ...)
   return core.run(fn, ...)
 end
 
--- Ends the running goroutine, wherever it stands.
-function luapark.goexit()
-  exits.finish()
+local function exiting()
+  exits.finish() -- innermost first
   sync.exiting()
   onerror.exiting()
-  return core.goexit()
+end
+
+-- Ends the running goroutine, wherever it stands.
+function luapark.goexit()
+  return core.goexit(exiting)
 end
 
 -- How many goroutines live.

@@ -187,17 +187,18 @@ end
 
 -- Waiting --------------------------------------------------------------------------------------------------------------
 
--- What a waiting select has in which lines: of case i, its channel (or false) at 2i - 1, and at 2i its sudog, negative if it
--- sends. Kept apart from the caller's table, which others may fill anew meanwhile; and used again.
+-- What a waiting select has in which lines: of case i, its channel (or false) at 3i - 2; then its sudog, negative if it
+-- sends; then whether the channel was shared when the sudog was taken. Kept apart from the caller's table, which others may
+-- fill anew meanwhile; and used again.
 local records, nrecords = {}, 0
 
 -- Takes the sudogs out again. -> whether the winning case received, and what
 local function delist(rec, n, first, winner)
   local byval, received, v = done[first] == VAL, false, nil
   for i = 1, n do
-    local c, s = rec[2 * i - 1], rec[2 * i]
+    local c, s = rec[3 * i - 2], rec[3 * i - 1]
     if c then
-      rec[2 * i - 1] = false
+      rec[3 * i - 2] = false
       local sends = s < 0
       if sends then
         s = -s
@@ -233,38 +234,48 @@ local function delist(rec, n, first, winner)
   return received, v
 end
 
-local selcases, capacity = nil, 0 -- for chan_select; only in use where nobody else can run
+-- For chan_select: as many cases as there has been need for, and a reference to each. In use only where nobody else runs.
+local selcases, refs = nil, {}
+
+local function reserve(n)
+  if n > #refs then
+    selcases = ffi.new("struct luapark_selcase[?]", n * 2)
+    for i = 1, n * 2 do
+      refs[i] = selcases + (i - 1)
+    end
+  end
+end
 
 -- Puts the sudogs of shared cases into their lines, or does one that is ready: its number, negative if it is closed; or 0.
-local function enlistshared(rec, n, first, nshared)
-  if nshared > capacity then
-    capacity = nshared * 2
-    selcases = ffi.new("struct luapark_selcase[?]", capacity)
-  end
+local function enlistshared(rec, n, first)
   done[first] = SHARED
   local k = 0
   for i = 1, n do
-    local c, s = rec[2 * i - 1], rec[2 * i]
-    if c and isshared[getmetatable(c)] then
-      local case = selcases[k]
-      case.c, case.s, case.sends = c[HCHAN], s < 0 and -s or s, s < 0 and 1 or 0
+    local c, s = rec[3 * i - 2], rec[3 * i - 1]
+    if c and rec[3 * i] then
       k = k + 1
+      local case = refs[k]
+      case.c, case.s, case.sends = c[HCHAN], s < 0 and -s or s, s < 0 and 1 or 0
     end
   end
   local r = chanselect(selcases, k, random(0x3fffffff) + 1)
   if r == 0 then
     return 0
   end
-  local i = index[selcases[(r < 0 and -r or r) - 1].s]
+  local i = index[refs[r < 0 and -r or r].s]
   return r < 0 and -i or i
 end
 
--- Whether a case at home has become ready: a finalizer may have run meanwhile, and used its channel.
-local function homeready(rec, n)
+-- Whether all must be looked at again. A channel that is sent has become shared by that, and it may be another case's. And a
+-- finalizer may have run, and used a channel.
+local function changed(rec, n)
   for i = 1, n do
-    local c = rec[2 * i - 1]
-    if c and not isshared[getmetatable(c)] and isready(c, rec[2 * i] < 0) then
-      return true
+    local c = rec[3 * i - 2]
+    if c then
+      local shared = isshared[getmetatable(c)] or false
+      if shared ~= rec[3 * i] or not shared and isready(c, rec[3 * i - 1] < 0) then
+        return true
+      end
     end
   end
 end
@@ -272,9 +283,9 @@ end
 -- What the cases that send do, before anybody can see it. -> nothing, or why it cannot be sent
 local function setsent(rec, n, cases)
   for i = 1, n do
-    local c, s = rec[2 * i - 1], rec[2 * i]
+    local c, s = rec[3 * i - 2], rec[3 * i - 1]
     if c and s < 0 then
-      if isshared[getmetatable(c)] then
+      if rec[3 * i] then
         local why = share.set(-s, cases[i].send)
         if why then
           return why
@@ -290,12 +301,12 @@ end
 local function firstdue(rec, n)
   local first = NEVER
   for i = 1, n do
-    local c, when = rec[2 * i - 1], NEVER
+    local c, when = rec[3 * i - 2], NEVER
     local mt = c and getmetatable(c)
     if ishome[mt] then
       when = c[WHEN]
     elseif c and mt ~= Chan and mt ~= Shared then
-      when = vals[rec[2 * i]].u.n -- chan_select has told it
+      when = vals[rec[3 * i - 1]].u.n -- chan_select has told it
     end
     if when < first then
       first = when
@@ -333,18 +344,24 @@ local function wait(cases, n, ended, deadline)
         first = s
       end
       own[s], index[s], prev[s] = first, i, 0 -- in no line yet
-      rec[2 * i - 1], rec[2 * i] = c, sends and -s or s
+      rec[3 * i - 2], rec[3 * i - 1], rec[3 * i] = c, sends and -s or s, false
       local mt = getmetatable(c)
       if mt ~= Chan then
-        nshared = nshared + (isshared[mt] and 1 or 0)
         ndue = ndue + (mt == Shared and 0 or 1)
+        if isshared[mt] then
+          rec[3 * i] = true
+          nshared = nshared + 1
+        end
       end
       nsends = nsends + (sends and 1 or 0)
     else
-      rec[2 * i - 1], rec[2 * i] = false, 0
+      rec[3 * i - 2], rec[3 * i - 1], rec[3 * i] = false, 0, false
     end
   end
   n = n + 1
+  if nshared > 0 then
+    reserve(nshared)
+  end
   if nsends > 0 then
     why = setsent(rec, n, cases)
     if why then
@@ -352,13 +369,14 @@ local function wait(cases, n, ended, deadline)
       error(why, 3)
     end
   end
-  if homeready(rec, n) then
+  local simple = nshared == 0 and nsends == 0 -- then the last loop looks, too
+  if not simple and changed(rec, n) then -- from here on nothing is allocated, so no finalizer can run
     delist(rec, n, first, 0)
     return nil
   end
   local wake = 0
   if nshared > 0 then
-    wake = enlistshared(rec, n, first, nshared)
+    wake = enlistshared(rec, n, first)
     if wake ~= 0 then
       done[first] = VAL
     end
@@ -366,8 +384,12 @@ local function wait(cases, n, ended, deadline)
   local waits = wake == 0
   if waits then
     for i = 1, n do
-      local c, s = rec[2 * i - 1], rec[2 * i]
-      if c and not isshared[getmetatable(c)] then
+      local c, s = rec[3 * i - 2], rec[3 * i - 1]
+      if c and not rec[3 * i] then
+        if simple and isready(c, false) then
+          delist(rec, n, first, 0)
+          return nil
+        end
         enqueue(c, s < 0 and SQ or RQ, s < 0 and -s or s)
       end
     end
@@ -381,7 +403,7 @@ local function wait(cases, n, ended, deadline)
   end
   local winner = wake < 0 and -wake or wake
   -- A timer that wakes who waits for it was stopped or reset.
-  local again = wake == 0 or waits and ndue > 0 and wake > 0 and istimer[getmetatable(rec[2 * winner - 1])]
+  local again = wake == 0 or waits and ndue > 0 and wake > 0 and istimer[getmetatable(rec[3 * winner - 2])]
   local received, v = delist(rec, n, first, winner)
   if not again then
     return wake, received, v
@@ -390,7 +412,8 @@ end
 
 local function seconds(t)
   if t ~= nil and (type(t) ~= "number" or t ~= t) then
-    error("bad argument #1 to 'select' (timeout: number of seconds expected, got " .. tostring(t) .. ")", 3)
+    error(("bad argument #1 to 'select' (timeout: number of seconds expected, got %s)"):format(
+      type(t) == "number" and "nan" or type(t)), 3)
   end
   return t
 end

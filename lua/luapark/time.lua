@@ -9,8 +9,8 @@ local context = require "luapark.context"
 local select = require "luapark.select"
 
 local now, csleep, go = rt.now, core.sleep, core.go
-local type, error, tostring, setmetatable, getmetatable = type, error, tostring, setmetatable, getmetatable
-local unpack, nargs, await = unpack, _G.select, due.await
+local type, error, setmetatable, getmetatable = type, error, setmetatable, getmetatable
+local unpack, nargs, await, checkseconds = unpack, _G.select, due.await, due.checkseconds
 
 local time = {}
 
@@ -26,9 +26,7 @@ function time.sleep(...)
     return csleep(...)
   end
   context.checked(ctx, 2, "sleep", 2)
-  if type(s) ~= "number" or s ~= s then
-    error("bad argument #1 to 'sleep' (number expected, got " .. (s == nil and "no value" or tostring(s)) .. ")", 2)
-  end
+  checkseconds(s, 1, "sleep", 2)
   local _, why, code = select { ctx = ctx, timeout = s }
   if why then
     return nil, why, code
@@ -58,10 +56,8 @@ end
 
 -- afterfunc(s, fn, ...) -> t: fn(...) is called in s seconds, in a goroutine of its own.
 function time.afterfunc(s, fn, ...)
-  if type(s) ~= "number" or s ~= s then
-    error("bad argument #1 to 'afterfunc' (number of seconds expected, got " ..
-      (s == nil and "no value" or tostring(s)) .. ")", 2)
-  elseif type(fn) ~= "function" then
+  checkseconds(s, 1, "afterfunc", 2)
+  if type(fn) ~= "function" then
     error("bad argument #2 to 'afterfunc' (function expected, got " .. (fn == nil and "no value" or type(fn)) .. ")", 2)
   end
   local self = setmetatable({ timer = due.timer(s), fn = fn, n = nargs("#", ...), waits = true, ... }, AfterFunc)
@@ -78,10 +74,7 @@ end
 -- fn(...) is called in s seconds, once more if it has been. -> as stop
 function AfterFunc:reset(s)
   checkself(self, "reset")
-  if type(s) ~= "number" or s ~= s then
-    error("bad argument #1 to 'reset' (number of seconds expected, got " .. (s == nil and "no value" or tostring(s)) .. ")",
-      2)
-  end
+  checkseconds(s, 1, "reset", 2)
   local was = self.timer:reset(s)
   if not self.waits then
     self.waits = true

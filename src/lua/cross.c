@@ -17,7 +17,7 @@ void cross_string(struct val *v, const char *s, size_t len)
 	v->u.s = copy;
 }
 
-bool cross_out(lua_State *L, struct lstate *ls, int idx, struct val *v)
+bool cross_out(lua_State *L, struct lstate *ls, int idx, const char *what, struct val *v)
 {
 	size_t len;
 	const char *s;
@@ -42,7 +42,7 @@ bool cross_out(lua_State *L, struct lstate *ls, int idx, struct val *v)
 		return true;
 	default:
 		lua_pushvalue(L, idx);
-		v->u.m = msg_encode(L, ls, 1, CODEC_SHARE, "value");
+		v->u.m = msg_encode(L, ls, 1, CODEC_SHARE, what);
 		if (!v->u.m) {
 			lua_remove(L, -2);
 			return false;

@@ -6,9 +6,9 @@
 #include "lua/host.h"
 #include "park/val.h"
 
-/* Makes *v of the value at idx.  False, with the reason on top of L, if it cannot cross:
- * "value.conn: ...".  May raise a memory error. */
-bool cross_out(lua_State *L, struct lstate *ls, int idx, struct val *v);
+/* Makes *v of the value at idx, which is called `what`.  False, with the reason on top of L, if
+ * it cannot cross: "value.conn: ...".  May raise a memory error. */
+bool cross_out(lua_State *L, struct lstate *ls, int idx, const char *what, struct val *v);
 
 /* Pushes *v, which is empty afterwards, also if this raises an error. */
 void cross_in(lua_State *L, struct lstate *ls, struct val *v);

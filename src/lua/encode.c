@@ -87,24 +87,31 @@ static struct encoder *take(lua_State *L, struct lstate *ls)
 	return e;
 }
 
-/* Handles that are still local become shared; this may encode, and raise. */
-static void sharehandles(struct encoder *e)
+/* Handles that are still local become shared; this may encode.  False, with the reason on top of
+ * L, if something in one of them cannot cross. */
+static bool sharehandles(struct encoder *e)
 {
 	lua_State *L = e->L;
 	for (uint32_t i = 0; i < e->nref; i++) {
 		if (e->ref[i].kind != REF_OBJ)
 			continue;
 		shelf_push(L, &e->handles, i + 1);
-		e->ref[i].obj = obj_ref(share_obj(L, e->ls, lua_gettop(L)));
+		struct obj *o = share_obj(L, e->ls, lua_gettop(L));
+		if (!o)
+			return false;
+		e->ref[i].obj = obj_ref(o);
 		lua_pop(L, 1);
 	}
+	return true;
 }
 
+/* NULL as sharehandles. */
 static struct msg *finish(struct encoder *e, size_t keylen, uint32_t keyrefs)
 {
 	if (e->flags & M_PATH)
 		encode_paths(e);
-	sharehandles(e);
+	if (!sharehandles(e))
+		return NULL;
 	e->out.p[0] = e->flags;
 	struct msg *m = values_need(e->L, msg_new(e->nref, e->out.n));
 	memcpy(m->bytes, e->out.p, e->out.n);
@@ -153,10 +160,11 @@ struct msg *msg_encode(lua_State *L, struct lstate *ls, int n, enum codecmode mo
 	ok = ok && part(e, e->first + call, n - call);
 	if (ok) {
 		struct msg *m = finish(e, keylen, keyrefs);
-		lua_settop(L, top);
-		return m;
-	}
-	if (mode == CODEC_MOVE)
+		if (m) {
+			lua_settop(L, top);
+			return m;
+		}
+	} else if (mode == CODEC_MOVE)
 		lua_pushstring(L, e->why);
 	else
 		encode_where(e, e->done);

@@ -58,7 +58,7 @@ static int l_spawn(lua_State *L)
 	return 1;
 }
 
-/* goexit(): ends the running goroutine; never returns */
+/* goexit(fn): ends the running goroutine, after fn(), which does not park; never returns */
 static int l_goexit(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
@@ -69,6 +69,8 @@ static int l_goexit(lua_State *L)
 	const char *busy = yields ? NULL : vm_busy(L);
 	if (busy)
 		return luaL_error(L, "cannot end a goroutine in %s", busy);
+	lua_settop(L, 1);
+	lua_call(L, 0, 0);
 	gp->flags |= GF_NOREUSE;
 	if (gp->id == ls->mainid)
 		ls->mainend = MAIN_EXITED;
@@ -386,6 +388,13 @@ static int l_stack(lua_State *L)
 	return 1;
 }
 
+/* Tests only: ntimers() -> how many goroutines of this P wait with a deadline */
+static int l_ntimers(lua_State *L)
+{
+	lua_pushinteger(L, (lua_Integer)hostof(L)->pp->timers->heap.len);
+	return 1;
+}
+
 /* For FFI: these never park, switch, or enter Lua ---------------------------- */
 
 static void ffi_ready(uint32_t slot, int32_t wake)
@@ -429,7 +438,7 @@ void lib_proc_open(lua_State *L, struct lstate *ls)
 		{"gosched", l_gosched}, {"gopark", l_gopark},	{"goready", l_goready},
 		{"getg", l_getg},	{"stack", l_stack},	{"spawn", l_spawn},
 		{"gomaxprocs", l_gomaxprocs}, {"numcpu", l_numcpu},	{"print", l_print},
-		{"preemptible", l_preemptible},	{NULL, NULL}};
+		{"preemptible", l_preemptible},	{"ntimers", l_ntimers},	{NULL, NULL}};
 	handle_open(L, ls);
 	host_register(L, ls, funcs);
 	lua_pushlightuserdata(L, ls);

@@ -49,8 +49,8 @@ static struct hctx *checkctx(lua_State *L, int idx)
 	return (struct hctx *)o;
 }
 
-/* ctxparts(reference) -> its channel or nil, its values or nil, its deadline; of a context that
- * came from elsewhere */
+/* ctxparts(reference) -> its channel or nil, its values or nil, its deadline, and the cause if
+ * that passes or nil; of a context that came from elsewhere */
 static int l_ctxparts(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
@@ -61,7 +61,27 @@ static int l_ctxparts(lua_State *L)
 		lua_pushnil(L);
 	cross_look(L, ls, &c->values);
 	lua_pushnumber(L, c->core ? c->core->done->when : CHAN_NEVER);
-	return 3;
+	if (c->core)
+		cross_look(L, ls, &c->core->duecause);
+	else
+		lua_pushnil(L);
+	return 4;
+}
+
+/* Of a value that cannot cross: its text, or where even that fails, what kind of thing it is.  (An
+ * error here would leave a tree of contexts half canceled.) */
+static void textof(lua_State *L, int idx, struct val *v)
+{
+	size_t len;
+	lua_getglobal(L, "tostring");
+	lua_pushvalue(L, idx);
+	if (lua_pcall(L, 1, 1, 0) != 0 || lua_type(L, -1) != LUA_TSTRING) {
+		lua_pop(L, 1);
+		lua_pushstring(L, luaL_typename(L, idx));
+	}
+	const char *s = lua_tolstring(L, -1, &len);
+	cross_string(v, s, len);
+	lua_pop(L, 1);
 }
 
 /* ctxcancel(reference, error, cause) -> true if that has ended it */
@@ -70,13 +90,8 @@ static int l_ctxcancel(lua_State *L)
 	struct lstate *ls = hostof(L);
 	struct hctx *c = checkctx(L, 1);
 	struct val cause;
-	if (!cross_out(L, ls, 3, &cause)) { /* its text will do */
-		lua_getglobal(L, "tostring");
-		lua_pushvalue(L, 3);
-		lua_call(L, 1, 1);
-		if (!cross_out(L, ls, -1, &cause))
-			return lua_error(L);
-	}
+	if (!cross_out(L, ls, 3, "value", &cause))
+		textof(L, 3, &cause);
 	bool ours = ctx_cancel(c, (enum ctxerr)luaL_checkint(L, 2), &cause);
 	if (!ours)
 		val_free(&cause);
@@ -104,7 +119,7 @@ static int l_encode(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
 	struct val v;
-	if (!cross_out(L, ls, 1, &v)) {
+	if (!cross_out(L, ls, 1, "value", &v)) {
 		lua_pushnil(L);
 		lua_insert(L, -2);
 		return 2;

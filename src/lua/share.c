@@ -108,58 +108,59 @@ static void exposeline(int32_t line)
 	} while (s != line);
 }
 
-static void cannot(lua_State *L)
-{
-	lua_error(L); /* the reason is on top */
-}
+/* The functions move... : false, with the reason on top of L, if a value cannot cross.  Then
+ * nothing has been moved that anybody could tell. */
 
 /* What is buffered goes into c, oldest first. */
-static void movebuffer(lua_State *L, struct lstate *ls, int idx, struct hchan *c)
+static bool movebuffer(lua_State *L, struct lstate *ls, int idx, struct hchan *c)
 {
 	uint32_t n = (uint32_t)getint(L, idx, C_N), rx = (uint32_t)getint(L, idx, C_RX);
 	for (uint32_t i = 0; i < n; i++) {
 		struct val v;
 		lua_rawgeti(L, idx, C_BUF + 1 + (int)((rx - 1 + i) % c->size));
-		if (!cross_out(L, ls, -1, &v))
-			cannot(L);
+		if (!cross_out(L, ls, -1, "value", &v))
+			return false;
 		if (!chan_push(c, &v)) {
 			val_free(&v);
 			luaL_error(L, "not enough memory");
 		}
 		lua_pop(L, 1);
 	}
+	return true;
 }
 
 /* What the senders in line bring goes beside their sudogs.  Two passes: either all can. */
-static void movesenders(lua_State *L, struct lstate *ls, int32_t line)
+static bool movesenders(lua_State *L, struct lstate *ls, int32_t line)
 {
 	int32_t s = line;
 	if (s == 0)
-		return;
+		return true;
 	host_pushanchor(L, ls, A_ELEM);
 	do {
 		lua_rawgeti(L, -1, s - sudogbase(ls->pp));
 		val_free(&sudogs.val[s]); /* of a try that failed half-way */
-		if (!cross_out(L, ls, -1, &sudogs.val[s]))
-			cannot(L);
+		if (!cross_out(L, ls, -1, "value", &sudogs.val[s]))
+			return false;
 		lua_pop(L, 1);
 		s = sudogs.next[s];
 	} while (s != line);
 	lua_pop(L, 1);
+	return true;
 }
 
 /* On top of L is a reference that keeps the object if anything raises an error. */
-static void movechan(lua_State *L, struct lstate *ls, int idx, struct hchan *c)
+static bool movechan(lua_State *L, struct lstate *ls, int idx, struct hchan *c)
 {
 	c->size = (uint32_t)getint(L, idx, C_SIZE);
-	movebuffer(L, ls, idx, c);
 	int32_t rq = (int32_t)getint(L, idx, C_RQ), sq = (int32_t)getint(L, idx, C_SQ);
-	movesenders(L, ls, sq);
+	if (!movebuffer(L, ls, idx, c) || !movesenders(L, ls, sq))
+		return false;
 	exposeline(rq);
 	exposeline(sq);
 	c->rq = rq;
 	c->sq = sq;
 	c->closed = getint(L, idx, C_SHUT) != 0;
+	return true;
 }
 
 static lua_Number getnum(lua_State *L, int idx, int field)
@@ -170,32 +171,33 @@ static lua_Number getnum(lua_State *L, int idx, int field)
 	return n;
 }
 
-/* The value at idx, which an error would name as a context's. */
-static void moveval(lua_State *L, struct lstate *ls, int idx, struct val *v)
-{
-	if (!cross_out(L, ls, idx, v))
-		cannot(L);
-}
-
 /* Its core, channel, values, and the cause that passing its deadline has. */
-static void movectx(lua_State *L, struct lstate *ls, int idx, struct hctx *c)
+static bool movectx(lua_State *L, struct lstate *ls, int idx, struct hctx *c)
 {
+	static const char valuename[] = "a context's value", causename[] = "a context's cause";
 	host_pushanchor(L, ls, A_CONTEXT);
 	lua_pushvalue(L, idx);
 	lua_call(L, 1, 6);
 	int core = lua_gettop(L) - 5, done = core + 1, values = core + 2, duecause = core + 3, err = core + 4,
 	    cause = core + 5;
-	moveval(L, ls, values, &c->values);
-	moveval(L, ls, duecause, &c->duecause);
-	moveval(L, ls, cause, &c->cause);
+	if (!cross_out(L, ls, values, valuename, &c->values) || !cross_out(L, ls, duecause, causename, &c->duecause) ||
+	    !cross_out(L, ls, cause, causename, &c->cause))
+		return false;
 	c->err = (uint8_t)lua_tointeger(L, err);
-	if (lua_rawequal(L, core, idx)) {
-		c->done = (struct hchan *)obj_ref(share_obj(L, ls, done));
-		c->core = c;
-	} else if (lua_toboolean(L, core)) {
-		c->core = (struct hctx *)obj_ref(share_obj(L, ls, core));
+	bool iscore = lua_rawequal(L, core, idx);
+	if (lua_toboolean(L, core)) {
+		struct obj *o = share_obj(L, ls, iscore ? done : core);
+		if (!o)
+			return false;
+		if (iscore)
+			c->done = (struct hchan *)obj_ref(o);
+		else
+			c->core = (struct hctx *)obj_ref(o);
 	}
+	if (iscore)
+		c->core = c;
 	lua_settop(L, core - 1);
+	return true;
 }
 
 static struct obj *newobj(lua_State *L, int kind)
@@ -224,7 +226,7 @@ static struct obj *newobj(lua_State *L, int kind)
 	return o;
 }
 
-static void move(lua_State *L, struct lstate *ls, int kind, int idx, struct obj *o)
+static bool move(lua_State *L, struct lstate *ls, int kind, int idx, struct obj *o)
 {
 	switch (kind) {
 	case OBJ_TIMER:
@@ -233,17 +235,15 @@ static void move(lua_State *L, struct lstate *ls, int kind, int idx, struct obj 
 		((struct hchan *)o)->period = getnum(L, idx, C_PERIOD);
 		/* fall through */
 	case OBJ_CHAN:
-		movechan(L, ls, idx, (struct hchan *)o);
-		return;
+		return movechan(L, ls, idx, (struct hchan *)o);
 	case OBJ_CTX:
-		movectx(L, ls, idx, (struct hctx *)o);
-		return;
+		return movectx(L, ls, idx, (struct hctx *)o);
 	case OBJ_WAITGROUP: {
 		struct hwaitgroup *wg = (struct hwaitgroup *)o;
 		wg->line = (int32_t)getint(L, idx, S_LINE);
 		wg->count = getnum(L, idx, S_COUNT);
 		exposeline(wg->line);
-		return;
+		break;
 	}
 	case OBJ_MUTEX: {
 		struct hmutex *m = (struct hmutex *)o;
@@ -251,9 +251,10 @@ static void move(lua_State *L, struct lstate *ls, int kind, int idx, struct obj 
 		m->locked = getint(L, idx, S_LOCKED) != 0;
 		m->starving = getint(L, idx, S_STARVING) != 0;
 		exposeline(m->line);
-		return;
+		break;
 	}
 	}
+	return true;
 }
 
 /* This state knows o, from now on, by the handle on top. */
@@ -326,8 +327,13 @@ struct obj *share_obj(lua_State *L, struct lstate *ls, int idx)
 	if (shared)
 		return objof(L, ls, idx);
 	struct obj *o = newobj(L, kind);
+	int top = lua_gettop(L);
 	share_pushref(L, o);
-	move(L, ls, kind, idx, o);
+	if (!move(L, ls, kind, idx, o)) {
+		lua_replace(L, top + 1);
+		lua_settop(L, top + 1);
+		return NULL;
+	}
 	adopt(L, ls, o, idx);
 	lua_pop(L, 1);
 	return o;

@@ -14,8 +14,8 @@ bool share_is(lua_State *L, struct lstate *ls, int idx);
 bool share_busy(lua_State *L, struct lstate *ls, int idx);
 
 /* The object behind the handle at idx; a handle that was local becomes shared.
- * The reference stays the handle's: obj_ref it to keep it.  May raise: memory, or a
- * value in it that cannot cross. */
+ * The reference stays the handle's: obj_ref it to keep it.  NULL, with the reason on top
+ * of L, if a value in it cannot cross.  May raise memory errors. */
 struct obj *share_obj(lua_State *L, struct lstate *ls, int idx);
 
 /* Pushes this state's handle of o, the same table each time. */

@@ -116,9 +116,10 @@ static enum chanresult tryrecv(struct hchan *c, struct val *v, int32_t *peer)
 		sudogs.val[*peer].tag = VAL_NIL;
 		return CHAN_DONE;
 	}
-	if (isclosed(c))
+	bool due = isdue(c); /* one look at the clock: of a context's channel nothing may be fired */
+	if (c->closed || (due && c->o.kind == OBJ_DONE))
 		return CHAN_CLOSED;
-	if (!isdue(c))
+	if (!due)
 		return CHAN_BLOCK;
 	fire(c, v);
 	return CHAN_DONE;

@@ -40,8 +40,8 @@ struct sudogs {
 	int32_t *own;	      /* the sudog that stands for the whole wait */
 	int32_t *index;	      /* of the case in its select */
 	atomic_i32 *done;     /* in `own`: enum sudogdone */
-	struct val *val;      /* what a sender brings, or a receiver is given, in shared lines; of a */
-			      /* free sudog it holds no memory */
+	struct val *val;      /* what a sender brings, or a receiver is given, in shared lines, and */
+			      /* how much is to be acquired; of a free sudog it holds no memory */
 };
 
 extern struct sudogs sudogs;
