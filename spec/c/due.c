@@ -87,3 +87,21 @@ TEST(due_done_is_closed_from_then_on)
 	obj_unref(&due->o);
 	sim_term();
 }
+
+/* Of a context's channel nothing is received, also if its time comes between two looks at the clock. */
+TEST(due_done_is_closed_in_the_very_moment)
+{
+	struct val v;
+	sim_init((struct schedops){0});
+	for (int i = 0; i < 2000; i++) {
+		double when = clocknow() + 1e-6;
+		struct hchan *c = newdue(OBJ_DONE, when, 0);
+		enum chanresult r;
+		while ((r = chan_recv(c, &v, 0)) == CHAN_BLOCK)
+			;
+		CHECK_EQ(r, CHAN_CLOSED);
+		CHECK(chan_when(c) == when && chan_isclosed(c));
+		obj_unref(&c->o);
+	}
+	sim_term();
+}

@@ -345,6 +345,7 @@ enum runend host_run(lua_State *L, struct lstate *ls, int n, int *nresults)
 	ls->mainid = gp->id;
 	lua_remove(L, records);
 	const char *why = mstart(&m0, pp);
+	vm_current(L);
 	enum runend end = RUN_OK;
 	if (load_relaxed(&sched.signal) != 0) {
 		end = RUN_SIGNAL;

@@ -378,6 +378,7 @@ static int l_stack(lua_State *L)
 	G *gp = hostcurg(ls);
 	if (lua_toboolean(L, 1)) {
 		stoptheworld();
+		vm_current(L); /* another stopper may have been first, and looked at us */
 		host_pushstacks(L, ls);
 		starttheworld();
 	} else if (gp) {

@@ -4,7 +4,7 @@
  * Two implementations, chosen by the build:
  *   vm_private.c  the executable's own LuaJIT, whose private headers are at hand:
  *                 the one file that includes them
- *   vm_public.c   any LuaJIT (the module in a stock luajit): finds the one byte
+ *   vm_public.c   any LuaJIT (the module in a stock luajit): finds the places
  *                 it needs by experiment, in a state of its own, at start */
 #ifndef LUAPARK_LUA_VM_H
 #define LUAPARK_LUA_VM_H
@@ -26,8 +26,16 @@ const char *vm_busy(lua_State *L);
 const uint8_t *vm_hookmask(lua_State *L);
 enum { VM_BUSY = 0x60 };
 
+/* Tells LuaJIT that it is L that runs: for a C function which L called, and in which
+ * another coroutine of the state has run since.  When the function returns LuaJIT sees to
+ * that itself.  When it raises an error that pcall catches, only from September 2023 on
+ * (its commit e86990f7): before, compiled code then took the other coroutine's stack for
+ * the one it stands on.  Does nothing where a G cannot be switched away either (vm_busy). */
+void vm_current(lua_State *L);
+
 /* Around a park that keeps the C stack: a G that stands in a debug hook must not
- * leave the mark "a hook is running" behind for others. */
+ * leave the mark "a hook is running" behind for others; and afterwards L runs again
+ * (vm_current). */
 int vm_savehook(lua_State *L);
 void vm_restorehook(lua_State *L, int saved);
 

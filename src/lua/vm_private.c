@@ -3,7 +3,7 @@
  *
  * The one file that includes LuaJIT's private headers.  It reads; the only
  * things it ever writes are the hook mark, as LuaJIT's own hook_save and
- * hook_restore do, and the count hook's countdown. */
+ * hook_restore do, the count hook's countdown, and which coroutine runs. */
 #include "lua/vm.h"
 
 #include "lj_obj.h"
@@ -35,6 +35,11 @@ const uint8_t *vm_hookmask(lua_State *L)
 	return &G(L)->hookmask;
 }
 
+void vm_current(lua_State *L)
+{
+	setgcref(G(L)->cur_L, obj2gco(L));
+}
+
 int vm_savehook(lua_State *L)
 {
 	global_State *g = G(L);
@@ -47,6 +52,7 @@ void vm_restorehook(lua_State *L, int saved)
 {
 	global_State *g = G(L);
 	hook_restore(g, saved);
+	vm_current(L);
 }
 
 int vm_hookleft(lua_State *L)
@@ -205,7 +211,7 @@ bool vm_knowsupvalues(void)
 const void *vm_tablebytes(const void *table, size_t *n)
 {
 	const GCtab *t = table;
-	if (t->asize > 0 || tabref(t->metatable))
+	if (t->asize > 0 || gcref(t->metatable))
 		return NULL;
 	*n = ((size_t)t->hmask + 1) * sizeof(Node);
 	return noderef(t->node);

@@ -5,8 +5,10 @@
  * byte of LuaJIT's global state, which no public function reads.  So the byte
  * is found by experiment in a state made for the purpose: it is the one whose
  * low bits follow lua_sethook, and that has a certain bit set inside a hook, one
- * inside a finalizer and one inside a VM event handler.  If any of this does not
- * come out, parking with a C stack is refused altogether, in words.
+ * inside a finalizer and one inside a VM event handler.  Which coroutine runs
+ * stands in a word of the global state: the one that names, in a C function, the
+ * coroutine which called it.  If any of this does not come out, parking with a C
+ * stack is refused altogether, in words.
  *
  * Two more places are found so, each by what it must and must not be in closures
  * made for the purpose: the word of a function that names its prototype, and the
@@ -32,7 +34,8 @@ enum {
 static struct {
 	bool known;
 	size_t gofs; /* where a lua_State keeps its global state's address */
-	size_t mask; /* the byte's place in the global state */
+	size_t mask; /* the byte's place in the global state, */
+	size_t current; /* and that of the coroutine that runs */
 	size_t word;  /* size of a reference */
 	size_t proto; /* where a function has its prototype's; 0: not known */
 	size_t immutable; /* where a variable has the mark; 0: not known */
@@ -127,6 +130,7 @@ static bool checkbits(lua_State *L)
 
 /* What the experiments below leave: which places it may yet be. */
 static struct {
+	bool current[SEARCH / sizeof(uintptr_t)]; /* by word */
 	bool proto[8]; /* by reference */
 	bool immutable[8]; /* by byte from the first reference on */
 } maybe;
@@ -137,6 +141,18 @@ static uint64_t wordat(lua_State *L, int idx, size_t i)
 	uint64_t v = 0;
 	memcpy(&v, at, layout.word); /* little endian; of no matter where the sizes agree */
 	return v;
+}
+
+/* look(), from several coroutines. */
+static int lookcurrent(lua_State *L)
+{
+	const uint8_t *g = globalof(L, layout.gofs);
+	for (size_t i = 0; i < sizeof maybe.current; i++) {
+		uintptr_t at;
+		memcpy(&at, g + i * sizeof at, sizeof at);
+		maybe.current[i] &= at == (uintptr_t)L;
+	}
+	return 0;
 }
 
 /* look(f, g, h): closures of one prototype, and one of another. */
@@ -176,6 +192,18 @@ static bool runslook(lua_State *L, lua_CFunction look_, const char *code)
 	lua_pushcfunction(L, look_);
 	lua_setglobal(L, "look");
 	return luaL_dostring(L, code) == 0;
+}
+
+static bool findcurrent(lua_State *L)
+{
+	static const char code[] =
+		"local a, b = coroutine.create(look), coroutine.create(look)\n"
+		"local c = coroutine.wrap(function() look() coroutine.resume(a) look() end)\n"
+		"look() c() look() coroutine.resume(b) look()";
+	memset(maybe.current, 1, sizeof maybe.current);
+	size_t i = runslook(L, lookcurrent, code) ? only(maybe.current, sizeof maybe.current) : SIZE_MAX;
+	layout.current = i * sizeof(uintptr_t);
+	return i != SIZE_MAX;
 }
 
 static void findprotos(lua_State *L)
@@ -234,7 +262,7 @@ void vm_init(void)
 		return;
 	luaL_openlibs(L);
 	lua_State *co = lua_newthread(L);
-	layout.known = findglobal(L, co) && findmask(L) && checkbits(L);
+	layout.known = findglobal(L, co) && findmask(L) && checkbits(L) && findcurrent(L);
 	if (findword(L)) {
 		findprotos(L);
 		findimmutable(L);
@@ -278,6 +306,13 @@ const uint8_t *vm_hookmask(lua_State *L)
 	return layout.known ? hookmask(L) : &unknown;
 }
 
+void vm_current(lua_State *L)
+{
+	uintptr_t current = (uintptr_t)L;
+	if (layout.known)
+		memcpy(globalof(L, layout.gofs) + layout.current, &current, sizeof current);
+}
+
 int vm_savehook(lua_State *L)
 {
 	uint8_t *mask = hookmask(L);
@@ -290,6 +325,7 @@ void vm_restorehook(lua_State *L, int saved)
 {
 	uint8_t *mask = hookmask(L);
 	*mask = (uint8_t)((*mask & EVENTS) | saved);
+	vm_current(L);
 }
 
 bool vm_iscallback(lua_State *L, const void *fn)
