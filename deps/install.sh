@@ -3,6 +3,8 @@
 # deps/install.sh [GROUP...] -- installs what is missing of those groups of deps/packages (build, unless told).
 # Says nothing when nothing is missing. Where there is no apt, it lists what is needed, and fails if the
 # libraries that everything is built on are not there.
+#
+#   DEPS=check  names what is missing, and fails, instead of installing it (for builds by LuaRocks)
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -48,6 +50,11 @@ for package in "${wanted[@]}"; do
 	esac
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "${DEPS:-}" = check ]; then
+	echo "deps/install.sh: install these packages first: ${missing[*]}" >&2
+	exit 1
+fi
 
 sudo=
 if [ "$(id -u)" -ne 0 ]; then

@@ -5,8 +5,8 @@
 LINT      := $(BUILD)/lint
 # vm_private.c only where LuaJIT's private headers are at hand.
 LINT_C     = $(filter-out $(if $(filter 1,$(LUAJIT_PRIVATE)),,src/lua/vm_private.c),$(wildcard src/*/*.c src/*.c))
-LINT_TEST := $(wildcard spec/c/*.c deps/*.c)
-LINT_H    := $(wildcard src/*/*.h src/*.h spec/c/*.h)
+LINT_TEST := $(wildcard spec/c/*.c deps/*.c) $(HOST_SRC)
+LINT_H    := $(wildcard src/*/*.h src/*.h spec/c/*.h include/*.h)
 LINT_LUA  := $(wildcard lua/*/*.lua spec/*.lua spec/*/*.lua spec/*/*/*.lua examples/*.lua bench/*.lua deps/*.lua)
 LINT_SH   := $(wildcard .ci/run deps/*.sh bench/*.sh spec/*.sh spec/*/*.sh)
 

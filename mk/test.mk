@@ -11,6 +11,7 @@ SMALL     := -DRUNQ_SIZE=4u
 SMALL_OBJ := $(TEST_SRC:spec/c/%.c=$(BUILD)/spec/small/c/%.o) $(CORE_OBJ:$(BUILD)/core/%=$(BUILD)/spec/small/core/%)
 
 TEST_BIN := $(BUILD)/spec/c/test $(BUILD)/spec/c/test-small
+HOSTS    := $(BUILD)/examples/host $(BUILD)/spec/host/host
 
 .PHONY: test-c
 
@@ -18,7 +19,10 @@ TEST_BIN := $(BUILD)/spec/c/test $(BUILD)/spec/c/test-small
 test-c: $(TEST_BIN)
 	$(V)BUILD='$(BUILD)' spec/run.sh c
 
-test: $(TEST_BIN)
+## specs: the tests without the linters, or those of them that PARTS names (spec/run.sh)
+.PHONY: specs
+specs: all $(if $(filter c,$(or $(PARTS),c)),$(TEST_BIN)) $(HOSTS) install-deps-test
+	@spec/run.sh $(PARTS)
 
 # Half of the time under each; the same programs run for a minute without sanitizers in `make test`.
 STRESS_SECONDS ?= 600
@@ -65,5 +69,20 @@ $(BUILD)/spec/small/core/%.o: src/%.c
 $(BUILD)/spec/small/core/%.o: src/%.S
 	$(V)mkdir -p $(@D)
 	$(V)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+# Two hosts of the C module: an example, linked with it as an embedder's program is, and one for the specs, which has its
+# objects, and with them the sanitizers.
+HOST_SRC := examples/host.c spec/host/host.c
+
+$(BUILD)/examples/host: examples/host.c include/luapark.h $(MOD)
+	$(V)mkdir -p $(@D)
+	$(V)$(CC) -Iinclude $(WARN) $(SANFLAGS) $< -o $@ $(abspath $(MOD)) $(MOD_LUAJIT_CFLAGS) $(MOD_LUAJIT_LIBS)
+
+$(BUILD)/spec/host/host: $(BUILD)/spec/host/host.o $(CORE_OBJ) $(LLHTTP) $(MOD_OBJ)
+	$(V)$(CC) $(LDFLAGS) -o $@ $^ $(MOD_LUAJIT_LIBS) -luv -lm
+
+$(BUILD)/spec/host/host.o: spec/host/host.c include/luapark.h
+	$(V)mkdir -p $(@D)
+	$(V)$(CC) -Iinclude $(MOD_LUAJIT_CFLAGS) $(TEST_CFLAGS) -c -o $@ $<
 
 -include $(wildcard $(BUILD)/spec/c/*.d $(BUILD)/spec/small/c/*.d $(BUILD)/spec/small/core/*/*.d)

@@ -473,61 +473,9 @@ describe("a second Lua state of the process", function()
       print(lp.run(function() lp.gosched() return "goes on" end))
     ]])
   end)
-
-  it("may take over when the first is closed, or is refused in words", function()
-    -- host programs that open and close states; here with a C program's means
-    local out, err, status = module_ [[
-      local ffi = require "ffi"
-      ffi.cdef "typedef struct lua_State lua_State; lua_State *luaL_newstate(void); void luaL_openlibs(lua_State *L); "
-      ffi.cdef "int luaL_loadstring(lua_State *L, const char *s); int lua_pcall(lua_State *L, int n, int r, int e);"
-      ffi.cdef "const char *lua_tolstring(lua_State *L, int i, size_t *n); void lua_close(lua_State *L);"
-      local C = ffi.C
-      if not pcall(function() return C.luaL_newstate end) then
-        C = ffi.load "luajit-5.1"
-      end
-      for i = 1, 2 do
-        local L = C.luaL_newstate()
-        C.luaL_openlibs(L)
-        assert(C.luaL_loadstring(L, "local ok, lp = pcall(require, 'luapark') if not ok then return lp end "
-          .. "return lp.run(function() lp.gosched() return 'works' end)") == 0)
-        C.lua_pcall(L, 0, 1, 0)
-        print((ffi.string(C.lua_tolstring(L, -1, nil)):match "^[^\n]*"))
-        C.lua_close(L)
-      end
-    ]]
-    assert.equal("", err)
-    assert.equal(0, status)
-    local second = out:match "^works\n([^\n]*)\n$"
-    assert.truthy(second, out)
-    assert.truthy(second == "works" or second:find("luapark", 1, true), out)
-  end)
 end)
 
-describe("with other modules", function()
-  it("lua-cjson works in goroutines", function()
-    local ok = helper.sh "LUA_INIT= luajit -e 'require [[cjson]] print(1)'"
-    if ok ~= "1\n" then
-      pending "lua-cjson is not installed"
-    end
-    expect("100\n", [[
-      local lp = require "luapark"
-      local cjson = require "cjson"
-      print(lp.run(function()
-        local wg, n = lp.waitgroup(), 0
-        for i = 1, 100 do
-          wg:go(function()
-            local text = cjson.encode { i = i, list = { 1, 2, i } }
-            lp.gosched()
-            local t = cjson.decode(text)
-            if t.i == i and t.list[3] == i then n = n + 1 end
-          end)
-        end
-        wg:wait()
-        return n
-      end))
-    ]])
-  end)
-
+describe("with LuaJIT's own modules", function()
   it("jit.p, jit.v and jit.dump do not get in the way", function()
     expect("true\n", [[
       local lp = require "luapark"
@@ -544,15 +492,121 @@ describe("with other modules", function()
   end)
 end)
 
-describe("a stock Lua that is no LuaJIT", function()
-  it("is refused in one clear line", function()
-    local probe = helper.sh "lua5.1 -v 2>&1"
-    if not probe:find "^Lua 5.1" then
-      pending "lua5.1 is not installed"
+describe("many Ps", function()
+  -- Which thread runs a goroutine stands in /proc/thread-self. Three of them wait, without parking, until all are there: on
+  -- one P that would take the pre-emption of two, so that in the end there are several threads. Without the JIT: a compiled
+  -- loop of a stock LuaJIT gives nothing away that waits behind it.
+  local MEETING = [[
+    jit.off()
+    local lp = require "luapark"
+    local function thread()
+      local f = assert(io.open "/proc/thread-self/stat")
+      local id = f:read "*l":match "^%d+"
+      f:close()
+      return id
     end
-    local out, err = helper.sh(helper.moduleenv .. "lua5.1 -e 'print(pcall(require, [[luapark]]))' 2>&1")
+    local function meet(start)
+      local here, ids, n = lp.atomic(), lp.chan(3), 0
+      for i = 1, 3 do
+        start(function()
+          here:add(1)
+          while here:load() < 3 do end
+          ids:send(thread())
+        end)
+      end
+      local set = {}
+      for i = 1, 3 do
+        local id = ids:recv()
+        n = n + (set[id] and 0 or 1)
+        set[id] = true
+      end
+      return n > 1
+    end
+  ]]
+  local function with(n, want, text)
+    helper.withfile(MEETING .. text, function(name)
+      assert.same({ want, "", 0 }, { helper.sh(("env -u LUAPARK_PREEMPT LUAPARK_MAXPROCS=%d %s timeout 30 luajit %s"):format(
+        n, helper.moduleenv, name)) })
+    end)
+  end
+
+  it("are there in a host, too", function()
+    with(3, "3\n", "print(lp.gomaxprocs())")
+  end)
+
+  it("share what spawn starts, and what go starts if it is portable, the host's P among them", function()
+    with(3, "true\ttrue\n", "print(lp.run(meet, lp.spawn), lp.run(meet, lp.go))")
+  end)
+
+  it("do so in each run, and stand still between two", function()
+    with(3, ("true\n"):rep(5), [[
+      local ticks = lp.atomic()
+      lp.run(function() lp.spawn(function(a) while true do a:add(1) lp.sleep(0.001) end end, ticks):daemon() end)
+      for i = 1, 5 do
+        print((lp.run(meet, lp.go)))
+        local before = ticks:load()
+        io.popen "sleep 0.02":close()
+        assert(ticks:load() == before)
+      end
+    ]])
+  end)
+
+  it("are as many as gomaxprocs says, from the host and from inside", function()
+    with(1, "1\ttrue\t3\ttrue\n", [[
+      io.write(lp.gomaxprocs(3), "\t", tostring(lp.run(meet, lp.go)), "\t", lp.gomaxprocs(1), "\t")
+      print(lp.run(function() lp.gomaxprocs(3) return meet(lp.spawn) end))
+    ]])
+  end)
+end)
+
+describe("what a failed run leaves", function()
+  -- A goroutine was killed whose goready, from another P, was on its way: its next run found nobody to give it to.
+  it("are no messages to the dead", function()
+    expect("300\t0\n", [[
+      local lp = require "luapark"
+      lp.gomaxprocs(2)
+      local failed = 0
+      for i = 1, 300 do
+        local ok, e = pcall(lp.run, function()
+          local gs, started = {}, lp.atomic()
+          for k = 1, 20 do gs[k] = lp.go(lp.gopark) end
+          lp.gosched()
+          lp.spawn(function(a, ...)
+            a:store(1)
+            for k = 1, 20 do lp.goready((select(k, ...)), { 1, 2, 3 }) end
+          end, started, unpack(gs))
+          while started:load() == 0 do end
+          for _ = 1, i % 30 * 10 do end
+          error "on purpose"
+        end)
+        if not ok and e:find("on purpose", 1, true) then failed = failed + 1 end
+        lp.run(function() lp.sleep(0.0001) end)
+      end
+      print(failed, lp.numgoroutine())
+    ]])
+  end)
+end)
+
+describe("a Lua that is no LuaJIT", function()
+  local function refusal(lua, module)
+    if os.execute("command -v " .. lua .. " >/dev/null 2>&1") ~= 0 then
+      pending(lua .. " is not installed")
+      return ""
+    end
+    local code = "local ok, e = pcall(require, [[" .. module .. "]]) io.write(tostring(ok), [[ ]], e)"
+    local out, err = helper.sh(helper.moduleenv .. lua .. " -e " .. helper.quote(code) .. " 2>&1")
     assert.equal("", err)
-    assert.matches("^false\t.*LuaJIT", out)
+    return out
+  end
+
+  it("is refused in one clear line", function()
+    assert.equal("false luapark needs LuaJIT; this is Lua 5.1", refusal("lua5.1", "luapark"))
+    assert.equal("false luapark needs LuaJIT; this is Lua 5.4", refusal("lua5.4", "luapark"))
+  end)
+
+  it("is refused by the C half, too", function()
+    assert.equal("false luapark needs LuaJIT 2.1; this is another Lua", refusal("lua5.1", "luapark.core"))
+    assert.equal("false luapark needs LuaJIT 2.1; this is another Lua", refusal("lua5.4", "luapark.core"))
   end)
 end)
 

@@ -40,8 +40,8 @@ local function list()
   return t
 end
 local MODULE = { "accounting", "by_value", "contexts", "fib", "garbage", "goexit", "gopark", "hammer", "map",
-  "onerror", "park_anywhere", "portable", "recursion", "select_race", "select_rules", "shared_globals",
-  "shared_upvalues", "skynet", "spawn_copies", "spawn_sync", "timers", "values" }
+  "onerror", "park_anywhere", "portable", "recursion", "select_race", "select_rules", "shared_globals", "shared_midway",
+  "shared_upvalues", "skynet", "spawn_copies", "spawn_sync", "stops_midway", "timers", "values" }
 
 -- What the header promises, in the manner of spec/examples.sh: the indented lines after "-- Prints:".
 local function promised(text)
@@ -85,7 +85,7 @@ end
 
 describe("the corpus in a stock luajit", function()
   for _, name in ipairs(MODULE) do
-    for _, environment in ipairs { "LUAPARK_MAXPROCS=1", "LUAPARK_MAXPROCS=4" } do
+    for _, environment in ipairs { "LUAPARK_MAXPROCS=1", "LUAPARK_MAXPROCS=4", "LUAPARK_MAXPROCS=4 LUAPARK_DEBUG=stress" } do
       it(("%s, %s"):format(name, (environment:gsub("LUAPARK_", ""))), function()
         local file = ("spec/corpus/%s.lua"):format(name)
         helper.withfile(helper.driver, function(driver)

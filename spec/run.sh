@@ -8,6 +8,7 @@
 #   exe       the same specs in the executable, busted being the main goroutine
 #   examples  each file of examples/ prints what its header says
 #   stress    the programs of spec/stress, for a minute (STRESS_SECONDS)
+#   rocks     what LuaRocks makes of the tree
 #   arm64     the tests of the arm64 build that spec/arm64.sh lists, under qemu-user
 #
 # All of them unless told, but for arm64. One line a part, and everything that a failed part said. Ends with "N passed, N failed";
@@ -51,6 +52,10 @@ part_stress() {
 	watched spec/stress.sh
 }
 
+part_rocks() {
+	watched spec/rocks.sh
+}
+
 part_arm64() {
 	watched spec/arm64.sh
 }
@@ -82,7 +87,7 @@ count() {
 }
 
 total_passed=0 total_failed=0
-[ $# -gt 0 ] || set -- c model module exe examples stress
+[ $# -gt 0 ] || set -- c model module exe examples rocks stress
 for part; do
 	if ! declare -F "part_$part" >/dev/null; then
 		echo "spec/run.sh: no part is called '$part'" >&2

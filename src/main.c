@@ -15,9 +15,8 @@
 #include "lua/host.h"
 #include "lua/known.h"
 #include "lua/panic.h"
+#include "luapark.h"
 #include "main.h"
-
-int luaopen_luapark_core(lua_State *L);
 
 static const char progname[] = "luapark";
 
@@ -336,11 +335,12 @@ static void prependpath(lua_State *L, const char *field, const char *dir, const 
 	lua_pop(L, 1);
 }
 
-/* Our own modules lie beside us: bin/luapark, share/lua/5.1, share/luapark. */
+/* Our own modules lie beside us: bin/luapark, share/lua/5.1, lib/lua/5.1; those of our own
+ * LuaJIT (jit.*) where no other one finds them. */
 static void setpaths(lua_State *L)
 {
 	static const char *const path[] = {"/share/lua/5.1/?.lua", "/share/lua/5.1/?/init.lua",
-					   "/share/luapark/?.lua", NULL};
+					   "/share/lua/5.1/luapark-jit/?.lua", NULL};
 	static const char *const cpath[] = {"/lib/lua/5.1/?.so", NULL};
 	char exe[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);

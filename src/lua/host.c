@@ -127,6 +127,11 @@ static bool gdead(G *gp)
 {
 	struct lstate *ls = gp->p->lua;
 	lua_State *co = gp->L;
+	if (lp_unlikely(!ls || load_relaxed(&ls->closes))) { /* its coroutine is gone with its state */
+		if ((gp->flags & GF_PACKED) && (gp->flags & GF_FRESH))
+			msg_free(gp->mail);
+		return false;
+	}
 	if (gp->flags & GF_HANDLE)
 		handle_release(ls, gp);
 	if (lp_unlikely(gp->flags & (GF_PROXY | GF_FAILING))) {
@@ -317,12 +322,13 @@ static void forgetexits(lua_State *A, const G *gp)
 
 /* Ends all that a failed run has left.  What the dead waited for may outlive them
  * (a channel of the host's): their places in its lines are void. */
-static void killall(void)
+void host_killall(void)
 {
 	for (G *gp = gnext(0); gp; gp = gnext(gp->slot + 1)) {
-		if (gp->p) {
+		if (gp->p && gp->p->lua) {
 			gp->p->lua->loading = NULL; /* its frames stood on their stacks */
-			forgetexits(gp->p->lua->anchor, gp);
+			if (!load_relaxed(&gp->p->lua->closes)) /* else its tables are gone, too */
+				forgetexits(gp->p->lua->anchor, gp);
 		}
 	}
 	sudogvoid();
@@ -368,7 +374,7 @@ enum runend host_run(lua_State *L, struct lstate *ls, int n, int *nresults)
 	}
 	ls->mainid = 0;
 	if (end != RUN_OK && sched.halted)
-		killall();
+		host_killall();
 	*nresults = takeresults(L, ls);
 	return end;
 }
@@ -429,7 +435,7 @@ static void init(void)
 
 struct lstate *host_open(lua_State *L, P *pp)
 {
-	if (pp == &p0)
+	if (pp == &p0 && !sched.started)
 		init();
 	struct lstate *ls = xcalloc(1, sizeof *ls);
 	ls->pp = pp;

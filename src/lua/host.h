@@ -67,7 +67,7 @@ struct lstate {
 	lua_Hook userhook;
 	int usermask, usercount, userleft;
 	atomic_flg disarming, again; /* it is given back just now, and ours was wanted again meanwhile */
-	atomic_flg closes; /* the state is being closed, or was: no signal may touch it */
+	atomic_flg closes; /* the state is being closed, or was (p0's): no signal may touch it, and what yet runs in it are finalizers */
 	/* idlegc.c */
 	bool collecting; /* a cycle that idle time began is under way; */
 	int kept;	 /* KB that were left when the last one ended */
@@ -92,6 +92,8 @@ P *state_owner(lua_State *L);
 /* Ends all threads of ours; false when some could not be stopped, and the process should
  * end at once. */
 bool host_close(void);
+/* A state of the host's is going to have us: false while another one has. */
+bool host_enter(void);
 
 /* pack.c: Gs that change Ps */
 
@@ -172,6 +174,9 @@ void host_register(lua_State *L, struct lstate *ls, const luaL_Reg *funcs);
  * Raises an error when there can be no more.  records: where on L A_RECORDS is;
  * cs: who wants it. */
 G *host_newg(lua_State *L, struct lstate *ls, int n, int records, const struct callsite *cs);
+
+/* Kills every goroutine, also those whose state has been closed.  The world is stopped. */
+void host_killall(void);
 
 /* What a gopark returns first when its unlockf raised an error, the second; and when the
  * second is a message with the values. */

@@ -6,8 +6,9 @@
  * user's own one back and asks the scheduler what it wanted.
  *
  * It does nothing, and is tried again at the next instruction, where another G must not
- * see things as they are: in the VM's own business (a finalizer), and in the middle
- * of our own Lua code, which may be half-way through a change of a waiting line. */
+ * see things as they are: in the VM's own business (a finalizer), in the middle of our
+ * own Lua code, which may be half-way through a change of a waiting line, and in what
+ * runs on the service coroutine on behalf of a G (its coroutine is made, or it is packed). */
 #include "lua/host.h"
 #include "lua/vm.h"
 
@@ -63,7 +64,8 @@ static void onhook(lua_State *L, lua_Debug *ar)
 	}
 	if (preempting(ls->pp) && !vm_atedge(L))
 		return;
-	if (vm_busy(L) || isours(L)) /* at the end of a run, too: a host may use the same channels in another one */
+	/* At the end of a run, too: a host may use the same channels in another one. */
+	if (vm_busy(L) || L == ls->service || isours(L))
 		return;
 	disarm(L, ls);
 	if (schedinterrupted(ls->pp) && cstack_spare(&ls->pp->stacks)) {

@@ -97,6 +97,8 @@ static int l_run(lua_State *L)
 	struct lstate *ls = hostof(L);
 	if (m0.p)
 		return luaL_error(L, "run in the scheduler itself (a finalizer, an unlockf or a timer)");
+	if (load_relaxed(&ls->closes) || (*vm_hookmask(L) & VM_BUSY)) /* LuaJIT takes a yield there for another kind of yield */
+		return luaL_error(L, "run in a finalizer, or a VM event handler (jit.attach)");
 	int n;
 	enum runend end = host_run(L, ls, lua_gettop(L) - 1, &n);
 	if (end == RUN_PANIC)
@@ -207,15 +209,22 @@ static int l_gopark(lua_State *L)
 struct parkmail {
 	struct mail m;
 	G *gp;
+	uint64_t id;
 	struct msg *msg;
 };
 
-/* The values of a goready from another P: gopark takes them out of the message. */
+/* The values of a goready from another P: gopark takes them out of the message.  Since nobody
+ * else can wake the G it waits yet, or a run that failed has killed it. */
 static void parkarrived(P *pp, struct mail *m)
 {
 	struct parkmail *pm = (struct parkmail *)m;
 	G *gp = pm->gp;
 	(void)pp;
+	if (load_relaxed(&gp->id) != pm->id) {
+		msg_free(pm->msg);
+		free(pm);
+		return;
+	}
 	lua_pushlightuserdata(gp->parkL, &host_parkmsg);
 	lua_pushlightuserdata(gp->parkL, pm->msg);
 	gp->nval = 2;
@@ -277,7 +286,7 @@ static int l_goready(lua_State *L)
 	if (!msg)
 		return luaL_error(L, "cannot send %s", lua_tostring(L, -1));
 	struct parkmail *pm = xmalloc(sizeof *pm);
-	*pm = (struct parkmail){{NULL, parkarrived}, gp, msg};
+	*pm = (struct parkmail){{NULL, parkarrived}, gp, h.id, msg};
 	if (!gclaim(gp, h.id)) {
 		msg_free(msg);
 		free(pm);

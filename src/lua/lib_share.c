@@ -183,7 +183,7 @@ void lib_share_open(lua_State *L, struct lstate *ls)
 		{"ishandle", l_ishandle}, {"oncontext", l_oncontext}, {"exits", l_exits},
 		{"ctxparts", l_ctxparts}, {"ctxcancel", l_ctxcancel}, {"ctxcause", l_ctxcause},
 		{NULL, NULL}};
-	share_open(L);
+	share_open(L, ls);
 	host_register(L, ls, funcs);
 	lua_getfield(L, -1, "address");
 #define ADDRESS(name, p) (lua_pushlightuserdata(L, (void *)(p)), lua_setfield(L, -2, name))

@@ -80,12 +80,43 @@ void share_pushref(lua_State *L, struct obj *o)
 	lua_setmetatable(L, -2);
 }
 
+/* Pushes the handle of o, if finalizers that are yet to come can still reach it: it is gone
+ * from A_OBJECTS otherwise. */
+static bool pushreached(lua_State *L, struct lstate *ls, const struct obj *o)
+{
+	host_pushanchor(L, ls, A_OBJECTS);
+	lua_pushlightuserdata(L, (void *)o);
+	lua_rawget(L, -2);
+	if (!lua_istable(L, -1))
+		return false;
+	lua_rawgeti(L, -1, H_REF);
+	bool its = lua_rawequal(L, -1, 1);
+	lua_pop(L, 1);
+	return its;
+}
+
+/* The collector finds a reference and its handle dead together, and calls finalizers, the
+ * youngest first.  What can still reach the handle then keeps it, with another reference; until
+ * its state is closed, when it becomes a table like any. */
 static int dropref(lua_State *L)
 {
+	struct lstate *ls = lua_touserdata(L, lua_upvalueindex(1));
 	struct ref *ref = luaL_checkudata(L, 1, REF);
-	if (ref->o)
-		obj_unref(ref->o);
+	struct obj *o = ref->o;
+	bool reached = o && pushreached(L, ls, o), lives = reached && !load_relaxed(&ls->closes);
+	if (lives) {
+		share_pushref(L, o);
+		lua_rawseti(L, -2, H_REF);
+	} else if (reached) {
+		lua_pushnil(L);
+		lua_setmetatable(L, -2);
+		lua_pushlightuserdata(L, o);
+		lua_pushnil(L);
+		lua_rawset(L, -4);
+	}
 	ref->o = NULL;
+	if (o && !lives)
+		obj_unref(o);
 	return 0;
 }
 
@@ -363,10 +394,11 @@ void share_pushnew(lua_State *L, struct lstate *ls, struct obj *o)
 	adopt(L, ls, o, 0);
 }
 
-void share_open(lua_State *L)
+void share_open(lua_State *L, struct lstate *ls)
 {
 	luaL_newmetatable(L, REF);
-	lua_pushcfunction(L, dropref);
+	lua_pushlightuserdata(L, ls);
+	lua_pushcclosure(L, dropref, 1);
 	lua_setfield(L, -2, "__gc");
 	lua_pop(L, 1);
 }

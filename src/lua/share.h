@@ -32,6 +32,6 @@ void share_pushref(lua_State *L, struct obj *o);
  * finalizer came by it. */
 struct obj *share_checkref(lua_State *L, int idx);
 
-void share_open(lua_State *L);
+void share_open(lua_State *L, struct lstate *ls);
 
 #endif

@@ -12,10 +12,10 @@
 #include "base/os.h"
 #include "lua/host.h"
 #include "lua/values.h"
+#include "luapark.h"
 #include "park/netpoll.h"
+#include "park/sudog.h"
 #include "park/timer.h"
-
-int luaopen_luapark_core(lua_State *L);
 
 static const char ownerkey[] = "luapark.p"; /* in the registry of a state that is being opened */
 
@@ -43,6 +43,8 @@ static char *copyfield(lua_State *L, const char *lib, const char *field)
 
 void state_model(lua_State *L)
 {
+	free(model.path);
+	free(model.cpath);
 	model.path = copyfield(L, "package", "path");
 	model.cpath = copyfield(L, "package", "cpath");
 	int top = lua_gettop(L);
@@ -123,10 +125,10 @@ bool state_openp(P *pp)
 	return false;
 }
 
-void state_closep(P *pp)
+/* What pp had for its state, which has been closed. */
+static void release(P *pp)
 {
 	struct lstate *ls = pp->lua;
-	lua_close(ls->L); /* closes its sockets */
 	timers_term(pp);
 	netpoll_term(pp);
 	values_term(ls);
@@ -142,7 +144,28 @@ void state_closep(P *pp)
 	}
 }
 
+void state_closep(P *pp)
+{
+	lua_close(pp->lua->L); /* closes its sockets */
+	release(pp);
+}
+
 bool host_close(void)
 {
 	return stopms();
+}
+
+/* When the host closes its state p0 keeps what finalizers may yet need: until the next one
+ * comes, which finds everything as at the start. */
+bool host_enter(void)
+{
+	if (!p0.lua)
+		return true;
+	if (!load_relaxed(&p0.lua->closes))
+		return false;
+	host_killall();
+	release(&p0);
+	sudogs_reset();
+	procresize(procdefault());
+	return true;
 }

@@ -14,6 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Whether the Lua around us is LuaJIT 2.1; ask before calling anything else of its API. */
+bool vm_isluajit(void);
+
 /* Learns what it needs of this LuaJIT.  Once, before all others. */
 void vm_init(void);
 

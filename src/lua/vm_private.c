@@ -14,6 +14,11 @@
 #include "lj_vm.h"
 #include "lua/dump.h"
 
+bool vm_isluajit(void)
+{
+	return true; /* our own */
+}
+
 void vm_init(void)
 {
 }

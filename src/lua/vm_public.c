@@ -16,6 +16,7 @@
 #include "lua/vm.h"
 
 #include <lauxlib.h>
+#include <luajit.h>
 #include <lualib.h>
 #include <string.h>
 
@@ -253,6 +254,15 @@ static bool findword(lua_State *L)
 		return false;
 	layout.word = dump[FLAGS] & FR2 ? sizeof(uint64_t) : sizeof(uint32_t);
 	return true;
+}
+
+/* In a Lua that has them not they are NULL (weakapi.h). */
+#pragma weak luaJIT_setmode
+#pragma weak lua_isyieldable /* 2.0 has it not */
+
+bool vm_isluajit(void)
+{
+	return luaJIT_setmode != NULL && lua_isyieldable != NULL;
 }
 
 void vm_init(void)

@@ -41,6 +41,19 @@ void sudogs_init(void)
 	used = xcalloc(sched.maxprocs, sizeof *used);
 }
 
+void sudogs_reset(void)
+{
+	for (uint32_t id = 0; id < sched.maxprocs; id++) {
+		P *pp = load_relaxed(&sched.allp[id]);
+		if (!pp)
+			break;
+		for (uint32_t i = 1; i <= used[id]; i++)
+			val_free(&sudogs.val[(uint32_t)sudogbase(pp) + i]);
+		pp->view.sudogfree = 0;
+		used[id] = 0;
+	}
+}
+
 int32_t sudogbase(const P *pp)
 {
 	return (int32_t)(pp->id * perp);

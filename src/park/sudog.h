@@ -48,6 +48,10 @@ extern struct sudogs sudogs;
 
 void sudogs_init(void);
 
+/* No G waits any more, nor is there an object in whose line one could stand: all are as they
+ * were at the start. */
+void sudogs_reset(void);
+
 /* The sudog before the first one of pp: the Lua floor's tables count from there. */
 int32_t sudogbase(const P *pp);
 

@@ -29,8 +29,10 @@ void timers_term(P *pp)
 {
 	struct timers *ts = pp->timers;
 	struct heapitem *it;
-	while ((it = heap_min(&ts->heap)) != NULL)
+	while ((it = heap_min(&ts->heap)) != NULL) {
+		oftimer(it)->gp->timer = NULL;
 		drop(ts, oftimer(it));
+	}
 	while (ts->free) {
 		struct timer *t = ts->free;
 		ts->free = t->next;

@@ -62,7 +62,7 @@ uint32_t numcpu(void)
 	return n > 0 ? n : 1;
 }
 
-static uint32_t defaultprocs(void)
+uint32_t procdefault(void)
 {
 	uint32_t n = numcpu(), quota = cgroupcpus();
 	const char *env = getenv("LUAPARK_MAXPROCS");
@@ -111,7 +111,7 @@ void procinit(void)
 	initp(&p0, 0);
 	p0.open = true;
 	store_relaxed(&p0.status, Phost);
-	store_relaxed(&sched.gomaxprocs, sched.ops.openp ? defaultprocs() : 1);
+	store_relaxed(&sched.gomaxprocs, sched.ops.openp ? procdefault() : 1);
 	store_relaxed(&sched.npidle, load_relaxed(&sched.gomaxprocs) - 1);
 }
 

@@ -118,6 +118,8 @@ static inline bool hasincoming(P *pp)
 void procinit(void);
 /* CPUs that this process may use: affinity and the cgroup's quota respected. */
 uint32_t numcpu(void);
+/* What gomaxprocs is at the start: those, or what LUAPARK_MAXPROCS says. */
+uint32_t procdefault(void);
 /* pp is idle from now on.  Holding sched.lock. */
 void pidleput(P *pp);
 /* pp is not idle any more.  Holding sched.lock. */
