@@ -117,6 +117,26 @@ for _, what in ipairs { "mutex", "shared mutex", "rwmutex" } do
       assert.is_true(m:trylock())
     end))
 
+    it("refuses to wait without the lock for a context, in whose line nothing is left", run(function()
+      for _, share in ipairs { false, true } do
+        make()
+        local ctx, cancel = lp.context.withcancel(lp.context.background())
+        if share then
+          helper.share(ctx)
+        end
+        failshere("wait of a cond whose mutex is not locked", function() c:wait(ctx) end)
+        local other, quit, got = lp.chan(), lp.chan(), 0
+        go(function() got = lp.select { other, quit } end) -- has the place that was given back
+        settle()
+        cancel()
+        settle()
+        assert.equal(0, got) -- the context's end is none of its business
+        quit:close()
+        settle()
+        assert.equal(2, got)
+      end
+    end))
+
     it("works under C functions and in coroutines", run(function()
       make()
       local n = 0

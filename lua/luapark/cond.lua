@@ -10,6 +10,7 @@ local waiting = require "luapark.wait"
 local mutex = require "luapark.mutex"
 local rwmutex = require "luapark.rwmutex"
 
+local view, CTX = rt.view, require("luapark.limit").CTX
 local wait, checklimit = waiting.wait, waiting.checklimit
 local getmetatable, type, error = getmetatable, type, error
 
@@ -52,14 +53,14 @@ function WAIT.enlist(self, s)
   if release[getmetatable(m)](m) then
     return true
   end
-  if rt.decide(s, waitq.YES) then
-    rt.cond_leave(c, s)
-  else -- somebody has signalled us meanwhile: that is on its way, and another one's
-    core.park()
-    rt.cond_signal(c)
+  if not rt.decide(s, waitq.YES) then
+    core.park() -- somebody has woken us meanwhile, and the news is on its way
+    if view.wake ~= -CTX then
+      rt.cond_signal(c) -- it was another one's
+    end
   end
-  waitq.free(s)
-  error("wait of a cond whose mutex is not locked", 4)
+  rt.cond_leave(c, s)
+  return false, "wait of a cond whose mutex is not locked"
 end
 
 function WAIT.leave(self, s)

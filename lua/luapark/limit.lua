@@ -16,7 +16,7 @@ local index, own, done, prev, vals, decide = rt.sudogs.index, rt.sudogs.own, rt.
   rt.decide
 local enqueue, leave, free, takeany, SHARED, YES = waitq.enqueue, waitq.leave, waitq.free, waitq.takeany,
   waitq.SHARED, waitq.YES
-local chanrecv, chanleave, park = rt.chan_recv, rt.chan_leave, core.park
+local chanrecv, chanleave, park, nopark = rt.chan_recv, rt.chan_leave, core.park, core.nopark
 local RQ, HCHAN, ishome = channel.RQ, channel.HCHAN, due.homes
 local doneof, ended, secondsto = context.doneof, context.ended, due.secondsto
 local getmetatable, type, error, tostring = getmetatable, type, error, tostring
@@ -41,13 +41,17 @@ end
 
 -- Has the running goroutine, which is about to park, woken when ctx ends. s: the sudog that stands for its wait, in no
 -- line yet; nil: the one that this returns does. -> a sudog, and the seconds until ctx ends by itself or nil. Or nil: it
--- never ends. Or false: it has ended.
+-- never ends. Or false: it has ended. Or nil, nil, and why nothing may wait here: once others can find it, it must park.
 function limit.enlist(ctx, s)
   local c = doneof(ctx)
   if not c then
     return nil
   elseif ended(ctx) then
     return false
+  end
+  local why = nopark()
+  if why then
+    return nil, nil, why
   end
   local d = takeany()
   index[d] = CTX

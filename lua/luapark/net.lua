@@ -60,8 +60,10 @@ end
 
 -- The same with a context.
 local function awaitctx(fd, forwriting, seconds, ctx)
-  local d, left = enlist(ctx)
-  if d == false then
+  local d, left, refused = enlist(ctx)
+  if refused then
+    error(refused, 0)
+  elseif d == false then
     return ENDED
   end
   local _, code, why = sys.wait(fd, forwriting, less(seconds, left), d)
@@ -417,8 +419,11 @@ local function resolve(network, s, passive, deadline, ctx)
   local lk = sys.newlookup()
   local d, left
   if ctx then
-    d, left = enlist(ctx)
-    if d == false then
+    local refused
+    d, left, refused = enlist(ctx)
+    if refused then
+      error(refused, 0)
+    elseif d == false then
       return fail(ENDED, ctx)
     end
   end

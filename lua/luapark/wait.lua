@@ -6,7 +6,8 @@
 -- What is waited for says how, in a table (`way`):
 --   reason                   what tracebacks show
 --   home                     the metatable of such objects at home; nil: they are always shared
---   enlist(self, s, n)       puts the sudog s into the line, unless there is nothing to wait for any more: whether it did
+--   enlist(self, s, n)       puts the sudog s into the line, unless there is nothing to wait for any more: whether it did.
+--                            Or false and an error: s is decided, and nobody will wake us
 --   leave(self, s, n)        the wait was given up: takes s out of the line, if it still stands there, and passes on
 --                            whatever kept others waiting
 --   again(self, s, wake, since)    where being woken is not all: whether s, in the line, has to wait on
@@ -117,18 +118,26 @@ function wait.wait(self, way, limit, n)
     deadline = since + limit
   elseif limit then
     ctx = limit
-    d, deadline = enlist(ctx, s)
-    if d == false then
+    local why
+    d, deadline, why = enlist(ctx, s)
+    if why then
+      free(s)
+      error(why, way.level or 2)
+    elseif d == false then
       free(s)
       return nil, ended(ctx)
     end
     deadline = deadline and since + deadline
   end
-  if not way.enlist(self, s, n) then
+  local waits, why = way.enlist(self, s, n)
+  if not waits then
     if d then
-      delist(ctx, d, false)
+      delist(ctx, d, why ~= nil)
     end
     free(s)
+    if why then
+      error(why, way.level or 2)
+    end
     return true
   end
   return parked(self, way, s, deadline, n, since, ctx, d)

@@ -31,7 +31,7 @@ enum sudogdone {
 	DONE_YES,    /* decided; a value, if any, is where the home P keeps it */
 	DONE_SHARED, /* undecided, and a line is shared: compare and swap */
 	DONE_VAL,    /* decided; a value, if any, is in `val` of the sudog that won */
-	DONE_WOKEN,  /* decided for now: the G is awake and competes, its sudog keeps its place in the line */
+	DONE_WOKEN,  /* decided until it waits again: the G is awake and competes, its sudog keeps its place */
 };
 
 struct sudogs {
