@@ -60,7 +60,7 @@ function WAIT.enlist(self, s)
     end
   end
   rt.cond_leave(c, s)
-  return false, "wait of a cond whose mutex is not locked"
+  return "wait of a cond whose mutex is not locked"
 end
 
 function WAIT.leave(self, s)

@@ -7,7 +7,8 @@
 --   reason                   what tracebacks show
 --   home                     the metatable of such objects at home; nil: they are always shared
 --   enlist(self, s, n)       puts the sudog s into the line, unless there is nothing to wait for any more: whether it did.
---                            Or false and an error: s is decided, and nobody will wake us
+--                            Or an error, a string: s is decided, and nobody will wake us. (One result: some
+--                            ways end in `return` and an FFI call, and compiled code then found no nil in a second.)
 --   leave(self, s, n)        the wait was given up: takes s out of the line, if it still stands there, and passes on
 --                            whatever kept others waiting
 --   again(self, s, wake, since)    where being woken is not all: whether s, in the line, has to wait on
@@ -129,14 +130,14 @@ function wait.wait(self, way, limit, n)
     end
     deadline = deadline and since + deadline
   end
-  local waits, why = way.enlist(self, s, n)
-  if not waits then
+  local waits = way.enlist(self, s, n)
+  if waits ~= true then
     if d then
-      delist(ctx, d, why ~= nil)
+      delist(ctx, d, waits ~= false)
     end
     free(s)
-    if why then
-      error(why, way.level or 2)
+    if waits then
+      error(waits, way.level or 2)
     end
     return true
   end
