@@ -288,7 +288,7 @@ end
 -- period < 0: as it was.
 local function set(t, shared, when, period)
   if shared then
-    return rt.chan_settimer(t[HCHAN], when, period)
+    return (rt.chan_settimer(t[HCHAN], when, period))
   end
   local was = t[WHEN] < NEVER
   t[WHEN] = when

@@ -126,7 +126,7 @@ end
 -- Locks it if that can be done at once: whether it was.
 function Mutex:trylock()
   if getmetatable(self) ~= Mutex then
-    return rt.mutex_lock(object(self, "trylock"), 0, false)
+    return (rt.mutex_lock(object(self, "trylock"), 0, false))
   end
   if self[LOCKED] then
     return false
@@ -152,7 +152,7 @@ end
 -- Unlocks m, which is a mutex: false if it was not locked.
 function mutex.release(m)
   if getmetatable(m) ~= Mutex then
-    return rt.mutex_unlock(m[OBJECT])
+    return (rt.mutex_unlock(m[OBJECT]))
   elseif not m[LOCKED] then
     return false
   end

@@ -6,6 +6,9 @@
 -- and writes the scheduler's structures here, and enters C by core.park only to park. None of the functions below ever
 -- parks, switches or enters Lua: they may be called from a trace.
 --
+-- Those that return a bool must not be called in a tail call (`return (rt.f())`): when compiled code leaves its trace for
+-- the other answer, a second result that the caller's caller asked for is not nil, but what lay on the stack.
+--
 -- The layouts are those of struct pview (src/sched/sched.h), struct sudogs (src/park/sudog.h), struct val
 -- (src/park/val.h) and struct mapkey (src/park/map.h). Numbers that are unsigned there are int32_t here: none reaches
 -- 2^31, and the JIT keeps an int32_t an integer, where it makes a uint32_t a double.

@@ -77,11 +77,11 @@ end
 
 -- The same if that can be done at once: whether it was.
 function RWMutex:tryrlock()
-  return rt.rwmutex_rlock(object(self, "tryrlock"), 0)
+  return (rt.rwmutex_rlock(object(self, "tryrlock"), 0))
 end
 
 function RWMutex:trylock()
-  return rt.rwmutex_lock(object(self, "trylock"), 0)
+  return (rt.rwmutex_lock(object(self, "trylock"), 0))
 end
 
 function RWMutex:runlock()
@@ -98,7 +98,7 @@ end
 
 -- Unlocks rw, which is one: false if it was not locked.
 function rwmutex.release(rw)
-  return rt.rwmutex_unlock(rw[OBJECT])
+  return (rt.rwmutex_unlock(rw[OBJECT]))
 end
 
 rwmutex.RWMutex = RWMutex

@@ -90,7 +90,7 @@ local function isready(c, sends)
     if ishome[mt] then
       return isdue(c)
     end
-    return chanready(c[HCHAN], sends)
+    return (chanready(c[HCHAN], sends))
   elseif sends then
     return c[SHUT] or c[N] < c[SIZE] or c[RQ] ~= 0
   end

@@ -75,7 +75,7 @@ function Semaphore:tryacquire(n)
   else
     checkunits(n, "tryacquire")
   end
-  return rt.semaphore_acquire(o, n, 0)
+  return (rt.semaphore_acquire(o, n, 0))
 end
 
 function Semaphore:release(n)

@@ -96,7 +96,7 @@ local WAIT = { reason = core.reason.WAITGROUP, home = WaitGroup }
 
 function WAIT.enlist(wg, s)
   if getmetatable(wg) ~= WaitGroup then
-    return rt.waitgroup_wait(wg[OBJECT], s)
+    return (rt.waitgroup_wait(wg[OBJECT], s))
   elseif wg[COUNT] == 0 then
     return false
   end
@@ -217,7 +217,7 @@ end
 
 -- Stores new if old is there: whether it was.
 function Atomic:cas(old, new)
-  return rt.atomic_cas(object(self, Atomic, "cas", "atomic"), checknumber(old, 1, "cas"), checknumber(new, 2, "cas"))
+  return (rt.atomic_cas(object(self, Atomic, "cas", "atomic"), checknumber(old, 1, "cas"), checknumber(new, 2, "cas")))
 end
 
 -- A number of which bits can be told: in two's complement as Go's int64, as far as a double counts.

@@ -7,8 +7,7 @@
 --   reason                   what tracebacks show
 --   home                     the metatable of such objects at home; nil: they are always shared
 --   enlist(self, s, n)       puts the sudog s into the line, unless there is nothing to wait for any more: whether it did.
---                            Or an error, a string: s is decided, and nobody will wake us. (One result: some
---                            ways end in `return` and an FFI call, and compiled code then found no nil in a second.)
+--                            Or an error, a string: s is decided, and nobody will wake us
 --   leave(self, s, n)        the wait was given up: takes s out of the line, if it still stands there, and passes on
 --                            whatever kept others waiting
 --   again(self, s, wake, since)    where being woken is not all: whether s, in the line, has to wait on
