@@ -423,7 +423,8 @@ const char *mstart(M *mp, P *pp)
 	if (mp->p)
 		throw("mstart of an M that runs already");
 	setm(mp);
-	mp->thread = pthread_self();
+	if (!pthread_equal(mp->thread, pthread_self())) /* as a rule it is: schedsignal may be looking */
+		mp->thread = pthread_self();
 	runbegin(mp, pp);
 	for (bool over = false; !over;) {
 		schedule(mp, pp);

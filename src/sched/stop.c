@@ -281,8 +281,8 @@ void schedsignal(int sig)
 	M *mp = getm();
 	if (mp == &m0 && mp->p && mp->curg && sched.ops.interrupt)
 		sched.ops.interrupt(&p0);
-	else if (mp != &m0 && m0.p)
-		pthread_kill(m0.thread, SIGURG);
+	else if (mp != &m0 && m0.thread)
+		pthread_kill(m0.thread, SIGURG); /* its handler looks whether it has a P: only m0 itself may */
 }
 
 bool schedinterrupted(P *pp)
