@@ -380,16 +380,25 @@ static int l_getg(lua_State *L)
 	return 1;
 }
 
+static int allstacks(lua_State *L)
+{
+	host_pushstacks(L, hostof(L));
+	return 1;
+}
+
 /* stack([all]) -> text */
 static int l_stack(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
 	G *gp = hostcurg(ls);
 	if (lua_toboolean(L, 1)) {
+		lua_pushcfunction(L, allstacks);
 		stoptheworld();
 		vm_current(L); /* another stopper may have been first, and looked at us */
-		host_pushstacks(L, ls);
+		int status = lua_pcall(L, 0, 1, 0);
 		starttheworld();
+		if (status != 0)
+			return lua_error(L);
 	} else if (gp) {
 		host_pushstack(L, ls, gp);
 	} else {
