@@ -66,6 +66,7 @@ struct lstate {
 	/* The user's hook while ours is set (interrupt.c). */
 	lua_Hook userhook;
 	int usermask, usercount, userleft;
+	int hookline; /* ours has last seen this line; 0: none yet */
 	atomic_flg disarming, again; /* it is given back just now, and ours was wanted again meanwhile */
 	atomic_flg closes; /* the state is being closed, or was (p0's): no signal may touch it, and what yet runs in it are finalizers */
 	/* idlegc.c */

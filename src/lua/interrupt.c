@@ -50,6 +50,18 @@ static void callusers(lua_State *L, struct lstate *ls, lua_Debug *ar)
 	ls->userhook(L, ar);
 }
 
+/* Whether a goroutine may be pre-empted at this event.  LuaJIT calls the line hook where a loop goes round and where the
+ * line is another than that of the place which it last noted: where the hook has just been set that is any place, so the
+ * first event says nothing; and the lines of one statement follow each other downwards. */
+static bool atedge(lua_State *L, struct lstate *ls, const lua_Debug *ar)
+{
+	if (ar->event != LUA_HOOKLINE)
+		return vm_atedge(L);
+	int last = ls->hookline;
+	ls->hookline = ar->currentline;
+	return last != 0 && ar->currentline <= last;
+}
+
 static void onhook(lua_State *L, lua_Debug *ar)
 {
 	const M *mp = getm();
@@ -62,7 +74,7 @@ static void onhook(lua_State *L, lua_Debug *ar)
 		disarm(L, ls);
 		return;
 	}
-	if (preempting(ls->pp) && !vm_atedge(L))
+	if (!atedge(L, ls, ar) && preempting(ls->pp))
 		return;
 	/* At the end of a run, too: a host may use the same channels in another one. */
 	if (vm_busy(L) || L == ls->service || isours(L))
@@ -90,6 +102,7 @@ void host_interrupt(P *pp)
 		ls->usermask = lua_gethookmask(L);
 		ls->usercount = lua_gethookcount(L);
 		ls->userleft = vm_hookleft(L);
+		ls->hookline = 0;
 	}
 	lua_sethook(L, onhook, vm_edgeevents() | ls->usermask, 1);
 }
