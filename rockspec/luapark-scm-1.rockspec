@@ -23,10 +23,11 @@ supported_platforms = { "linux" }
 
 dependencies = { "lua == 5.1" } -- that is LuaJIT, to LuaRocks; the module says so to other Luas
 
--- Debian: libluajit-5.1-dev, libuv1-dev, node-llhttp. The README lists all that a build needs.
+-- Debian: libluajit-5.1-dev, libuv1-dev, uthash-dev, node-llhttp. The README lists all that a build needs.
 external_dependencies = {
   LUAJIT = { header = "luajit-2.1/luajit.h" },
   UV = { header = "uv.h", library = "uv" },
+  UTHASH = { header = "uthash.h" },
   LLHTTP = { header = "../share/include/llhttp/llhttp.h" }, -- C sources; there they are in Debian
 }
 
