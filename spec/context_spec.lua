@@ -57,8 +57,10 @@ describe("the background", function()
   end))
 end)
 
--- The same rules for contexts at home and for shared ones: whatever is made goes to another P, or may have gone.
-for _, kind in ipairs { "at home", "shared" } do
+-- The same rules for contexts at home, for those of a bubble, and for shared ones: whatever is made goes to another P, or
+-- may have gone.
+for _, kind in ipairs { "at home", "shared", "in a bubble" } do
+  local body = kind == "in a bubble" and helper.bubble or run -- there time is exact, and passes at once
   local function known(ctx, ...)
     if kind == "shared" then
       helper.share(ctx)
@@ -77,7 +79,7 @@ for _, kind in ipairs { "at home", "shared" } do
   end
 
   describe("a context " .. kind, function()
-    it("ends when it is canceled, once", run(function()
+    it("ends when it is canceled, once", body(function()
       local ctx, cancel = withcancel(bg)
       lives(ctx)
       assert.is_nil(ctx:deadline())
@@ -88,7 +90,7 @@ for _, kind in ipairs { "at home", "shared" } do
       ended(ctx, CANCELED)
     end))
 
-    it("has the first cause that it was canceled with, of whatever kind", run(function()
+    it("has the first cause that it was canceled with, of whatever kind", body(function()
       for _, cause in ipairs { "why", 42, true, { why = "table" } } do
         local ctx, cancel = withcancel(bg)
         cancel(cause)
@@ -104,7 +106,7 @@ for _, kind in ipairs { "at home", "shared" } do
       end
     end))
 
-    it("ends all that were made of it, not what it was made of, nor their others", run(function()
+    it("ends all that were made of it, not what it was made of, nor their others", body(function()
       local root, cancelroot = withcancel(bg)
       local a, cancela = withcancel(root)
       local b = withcancel(root)
@@ -129,7 +131,7 @@ for _, kind in ipairs { "at home", "shared" } do
       cancelroot()
     end))
 
-    it("made of one that has ended has ended, and still tells its deadline", run(function()
+    it("made of one that has ended has ended, and still tells its deadline", body(function()
       local parent, cancel = withcancel(bg)
       cancel "gone"
       for _, parent2 in ipairs { parent, withvalue(parent, "k", 1) } do
@@ -142,7 +144,7 @@ for _, kind in ipairs { "at home", "shared" } do
       end
     end))
 
-    it("finds values by key, the nearest first", run(function()
+    it("finds values by key, the nearest first", body(function()
       local k1, k2 = "a key", 7
       local a = withvalue(bg, k1, 1)
       local b = withvalue(a, k2, false)
@@ -159,7 +161,7 @@ for _, kind in ipairs { "at home", "shared" } do
       assert.is_nil(d:value(0 / 0))
     end))
 
-    it("withoutcancel has values, and no end", run(function()
+    it("withoutcancel has values, and no end", body(function()
       local parent, cancel = withtimeout(withvalue(bg, "k", "v"), FAR)
       local ctx = withoutcancel(parent)
       local child = withcancel(ctx)
@@ -173,7 +175,7 @@ for _, kind in ipairs { "at home", "shared" } do
       assert.equal("v", child:value "k")
     end))
 
-    it("ends at its deadline, not before", run(function()
+    it("ends at its deadline, not before", body(function()
       for _, make in ipairs { function() return withtimeout(bg, 0.01) end,
         function() return withdeadline(bg, lp.now() + 0.01) end } do
         local t0 = lp.now()
@@ -187,7 +189,7 @@ for _, kind in ipairs { "at home", "shared" } do
       end
     end))
 
-    it("whose deadline has passed has ended by it, whoever cancels it or its parent then", run(function()
+    it("whose deadline has passed has ended by it, whoever cancels it or its parent then", body(function()
       local ctx, cancel = withtimeout(bg, 0.002, "too slow")
       lp.sleep(0.004)
       cancel "why"
@@ -202,7 +204,7 @@ for _, kind in ipairs { "at home", "shared" } do
       ended(grandchild, EXCEEDED)
     end))
 
-    it("has the earlier of its own deadline and its parent's", run(function()
+    it("has the earlier of its own deadline and its parent's", body(function()
       local now = lp.now()
       local parent, cancel = withdeadline(bg, now + FAR)
       assert.equal(now + 60, withdeadline(parent, now + 60):deadline())
@@ -214,6 +216,7 @@ for _, kind in ipairs { "at home", "shared" } do
       local later = withtimeout(soonest, FAR, "not this one")
       later:done():recv()
       ended(later, EXCEEDED, "the parent's")
+      assert.is_true(kind ~= "in a bubble" or lp.now() == now + 0.003)
       parent, cancel = withtimeout(bg, FAR, "not this one")
       local sooner = withtimeout(parent, 0.003, "its own")
       sooner:done():recv()
@@ -221,14 +224,14 @@ for _, kind in ipairs { "at home", "shared" } do
       cancel()
     end))
 
-    it("whose deadline has passed already has ended", run(function()
+    it("whose deadline has passed already has ended", body(function()
       for _, s in ipairs { 0, -1, -math.huge } do
         ended((withtimeout(bg, s)), EXCEEDED)
         ended((withdeadline(bg, s, "cause")), EXCEEDED, "cause")
       end
     end))
 
-    it("whose deadline is never reached just lives", run(function()
+    it("whose deadline is never reached just lives", body(function()
       for _, s in ipairs { math.huge, 1e300, 1e15 } do
         local ctx, cancel = withtimeout(bg, s)
         lives(ctx)
@@ -239,14 +242,14 @@ for _, kind in ipairs { "at home", "shared" } do
       end
     end))
 
-    it("canceled before its deadline has been canceled, then too", run(function()
+    it("canceled before its deadline has been canceled, then too", body(function()
       local ctx, cancel = withtimeout(bg, 0.005)
       cancel "why"
       lp.sleep(0.01)
       ended(ctx, CANCELED, "why")
     end))
 
-    it("has one channel, from which nobody can send, and which wakes all when it ends", run(function()
+    it("has one channel, from which nobody can send, and which wakes all when it ends", body(function()
       local ctx, cancel = withcancel(bg)
       local value = context.withvalue(ctx, "k", 1)
       local done, n = ctx:done(), 0
@@ -275,7 +278,7 @@ for _, kind in ipairs { "at home", "shared" } do
       soon(function() settle() return n == 20 end)
     end))
 
-    it("is a call's limit", run(function()
+    it("is a call's limit", body(function()
       local ctx, cancel = withcancel(bg)
       assert.is_true(lp.sleep(0.001, ctx))
       assert.equal("timeout", (select_ { chan(), timeout = 0.001, ctx = ctx }))
@@ -300,7 +303,7 @@ for _, kind in ipairs { "at home", "shared" } do
       assert.same({ nil, EXCEEDED, "ETIMEDOUT" }, { select_ { chan(), ctx = due, timeout = FAR } })
     end))
 
-    it("calls a function when it has ended, once, in a goroutine of its own", run(function()
+    it("calls a function when it has ended, once, in a goroutine of its own", body(function()
       local ctx, cancel = withcancel(bg)
       local called, who, other = 0, nil, 0
       local stop = context.afterfunc(ctx, function() called = called + 1; who = lp.getg() end)
@@ -323,7 +326,7 @@ for _, kind in ipairs { "at home", "shared" } do
       assert.equal(3, called)
     end))
 
-    it("does not call it if that was stopped before", run(function()
+    it("does not call it if that was stopped before", body(function()
       local ctx, cancel = withcancel(bg)
       local called = 0
       local function fn() called = called + 1 end
@@ -350,7 +353,7 @@ for _, kind in ipairs { "at home", "shared" } do
       assert.equal(1, called)
     end))
 
-    it("that has come to be known while goroutines wait for it wakes them", run(function()
+    it("that has come to be known while goroutines wait for it wakes them", body(function()
       local ctx, cancel = context.withcancel(bg)
       local timed = context.withtimeout(bg, 0.02)
       local n = 0
@@ -368,7 +371,7 @@ for _, kind in ipairs { "at home", "shared" } do
       assert.is_true(eventually(function() return n == 8 end))
     end))
 
-    it("that a finalizer ends wakes who waits, and ends its children", run(function()
+    it("that a finalizer ends wakes who waits, and ends its children", body(function()
       local ctx, cancel = withcancel(bg)
       local child = withcancel(ctx)
       local woken = 0
@@ -388,7 +391,7 @@ for _, kind in ipairs { "at home", "shared" } do
       ended(child, CANCELED, "collected")
     end))
 
-    it("works under a C function, and in the user's coroutines", run(function()
+    it("works under a C function, and in the user's coroutines", body(function()
       local ctx, cancel = withcancel(bg)
       local got
       go(function()
@@ -409,7 +412,7 @@ for _, kind in ipairs { "at home", "shared" } do
       ended(c, CANCELED)
     end))
 
-    it("refuses what is wrong at the caller's line, and a dot where a colon belongs", run(function()
+    it("refuses what is wrong at the caller's line, and a dot where a colon belongs", body(function()
       local ctx, cancel = withcancel(bg)
       for _, fname in ipairs { "withcancel", "withtimeout", "withdeadline", "withvalue", "withoutcancel", "cause",
         "afterfunc" } do
@@ -447,7 +450,7 @@ for _, kind in ipairs { "at home", "shared" } do
   end)
 
   describe("many contexts " .. kind, function()
-    it("in a chain of thousands end with the first one", run(function()
+    it("in a chain of thousands end with the first one", body(function()
       local n = kind == "shared" and 5000 or 100000
       local root, cancel = withcancel(bg)
       local ctx, some = root, {}
@@ -468,7 +471,7 @@ for _, kind in ipairs { "at home", "shared" } do
       end
     end))
 
-    it("side by side end with their parent", run(function()
+    it("side by side end with their parent", body(function()
       local n, left = kind == "shared" and 5000 or 100000, 0
       local root, cancel = withcancel(bg)
       local kids = {}
@@ -483,7 +486,7 @@ for _, kind in ipairs { "at home", "shared" } do
       assert.equal(0, left)
     end))
 
-    it("that are canceled leave no memory, and no goroutine", run(function()
+    it("that are canceled leave no memory, and no goroutine", body(function()
       local root, cancelroot = withcancel(bg)
       local n = kind == "shared" and 10000 or 100000
       local goroutines
@@ -515,7 +518,7 @@ for _, kind in ipairs { "at home", "shared" } do
       cancelroot()
     end))
 
-    it("that are forgotten leave no memory once their deadlines have passed", run(function()
+    it("that are forgotten leave no memory once their deadlines have passed", body(function()
       local root, cancelroot = withcancel(bg)
       local n = kind == "shared" and 10000 or 100000
       local goroutines = lp.numgoroutine()
@@ -542,7 +545,7 @@ for _, kind in ipairs { "at home", "shared" } do
       cancelroot()
     end))
 
-    it("nobody knows any more are collected, with what they were made of", run(function()
+    it("nobody knows any more are collected, with what they were made of", body(function()
       local weak = setmetatable({}, { __mode = "k" })
       for _ = 1, 100 do
         local root = context.withcancel(bg)

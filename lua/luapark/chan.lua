@@ -21,18 +21,21 @@ local rt = require "luapark.rt"
 local waitq = require "luapark.waitq"
 local share = require "luapark.share"
 local carry = require("luapark.carry").carry
+local bubble = require "luapark.bubble"
 
 local gslot, index, done, ready = rt.sudogs.g, rt.sudogs.index, rt.sudogs.done, rt.ready
 local elem, base, take, free = waitq.elem, rt.base, waitq.take, waitq.free
 local enqueue, dequeue, leave = waitq.enqueue, waitq.dequeue, waitq.leave
 local park, view, VAL = core.park, rt.view, waitq.VAL
-local RECV, SEND = core.reason.CHANRECV, core.reason.CHANSEND
+local RECV, SEND, OWNRECV, OWNSEND = core.reason.CHANRECV, core.reason.CHANSEND, core.reason.OWNRECV, core.reason.OWNSEND
 local getmetatable, setmetatable, type, error, floor = getmetatable, setmetatable, type, error, math.floor
 
 local Chan = {}
 Chan.__index = Chan
 
 local Shared = { __index = Chan } -- the metatable of shared ones
+-- And of those that a bubble has made (bubble.lua), which are at home.
+local Own = bubble.class("channel", { __index = Chan })
 
 local SIZE = 1 -- of the buffer
 local N = 2 -- how many it holds
@@ -45,9 +48,19 @@ local HCHAN = 1 -- of a shared one
 -- What the waker of a parked channel operation says.
 local DONE, CLOSED = 1, -1
 
--- For a method whose self is no channel at home: it is shared, or no channel at all.
-local function checkshared(c, method)
-  if getmetatable(c) ~= Shared then
+-- What is done by a method that the bubble alone may call.
+local acts = { send = "send on", trysend = "send on", recv = "receive on", tryrecv = "receive on", close = "close of" }
+
+-- For a method whose self has not the metatable of channels at home: the object of one that is shared; nothing if it is the
+-- bubble's own.
+local function elsewhere(c, method)
+  local mt = getmetatable(c)
+  if mt == Own then
+    if acts[method] then
+      bubble.check(c, acts[method] .. " synctest channel", 3)
+    end
+    return nil
+  elseif mt ~= Shared then
     error(("calling '%s' on bad self (channel expected, got %s; call it with a colon, c:%s)"):format(
       method, type(c), method), 3)
   end
@@ -61,11 +74,15 @@ local function chan(n)
     local got = type(n) == "number" and ("%.14g"):format(n) or type(n)
     error("bad argument #1 to 'chan' (capacity must be a whole number from 0, got " .. got .. ")", 2)
   end
-  if n == 0 then
+  local own = bubble.live ~= 0 and view.bubble ~= 0
+  if n == 0 and not own then
     return setmetatable({ 0, 0, 1, 0, 0, false }, Chan)
   end
   local c = newtable(n < 4096 and BUF + n + 1 or BUF, 0)
   c[SIZE], c[N], c[RX], c[RQ], c[SQ], c[SHUT] = n, 0, 1, 0, 0, false
+  if own then
+    return setmetatable(bubble.own(c), Own)
+  end
   return setmetatable(c, Chan)
 end
 
@@ -137,11 +154,11 @@ local function refused(c, line, s, why)
   error(why, 3)
 end
 
-local function parksend(c, v)
+local function parksend(c, v, reason)
   local s = take(2)
   elem[s - base] = v
   enqueue(c, SQ, s)
-  view.reason = SEND
+  view.reason = reason
   view.sel = s
   local why = park()
   if why then
@@ -158,10 +175,10 @@ local function parksend(c, v)
   end
 end
 
-local function parkrecv(c)
+local function parkrecv(c, reason)
   local s = take(2)
   enqueue(c, RQ, s)
-  view.reason = RECV
+  view.reason = reason
   view.sel = s
   local why = park()
   if why then
@@ -183,8 +200,13 @@ end
 
 -- Parks until a receiver takes v or the buffer has room. An error on a closed channel.
 function Chan:send(v)
+  local reason = SEND
   if getmetatable(self) ~= Chan then
-    return share.send(checkshared(self, "send"), v)
+    local h = elsewhere(self, "send")
+    if h then
+      return share.send(h, v)
+    end
+    reason = OWNSEND
   end
   local t = type(v)
   if t ~= "number" and t ~= "string" and t ~= "boolean" and t ~= "nil" then
@@ -194,14 +216,19 @@ function Chan:send(v)
     error("send on closed channel", 2)
   end
   if not put(self, v) then
-    return parksend(self, v)
+    return parksend(self, v, reason)
   end
 end
 
 -- Parks until there is a value: value, true; or nil, false once the channel is closed and empty.
 function Chan:recv()
+  local reason = RECV
   if getmetatable(self) ~= Chan then
-    return share.recv(checkshared(self, "recv"))
+    local h = elsewhere(self, "recv")
+    if h then
+      return share.recv(h)
+    end
+    reason = OWNRECV
   end
   local got, v = get(self)
   if got then
@@ -210,13 +237,16 @@ function Chan:recv()
   if self[SHUT] then
     return nil, false
   end
-  return parkrecv(self)
+  return parkrecv(self, reason)
 end
 
 -- Sends if that can be done at once: whether it was. Never parks.
 function Chan:trysend(v)
   if getmetatable(self) ~= Chan then
-    return share.trysend(checkshared(self, "trysend"), v)
+    local h = elsewhere(self, "trysend")
+    if h then
+      return share.trysend(h, v)
+    end
   end
   local t = type(v)
   if t ~= "number" and t ~= "string" and t ~= "boolean" and t ~= "nil" then
@@ -231,7 +261,10 @@ end
 -- Receives if that can be done at once: value, ok, true; or nil, false, false. Never parks.
 function Chan:tryrecv()
   if getmetatable(self) ~= Chan then
-    return share.tryrecv(checkshared(self, "tryrecv"))
+    local h = elsewhere(self, "tryrecv")
+    if h then
+      return share.tryrecv(h)
+    end
   end
   local got, v = get(self)
   if got then
@@ -243,10 +276,13 @@ end
 -- Closes: receivers get what is buffered and then nil, false; waiting senders an error. Never parks.
 function Chan:close()
   if getmetatable(self) ~= Chan then
-    if not rt.chan_close(checkshared(self, "close")) then
-      error("close of closed channel", 2)
+    local h = elsewhere(self, "close")
+    if h then
+      if not rt.chan_close(h) then
+        error("close of closed channel", 2)
+      end
+      return
     end
-    return
   end
   if self[SHUT] then
     error("close of closed channel", 2)
@@ -265,7 +301,10 @@ end
 -- How many values are buffered.
 function Chan:len()
   if getmetatable(self) ~= Chan then
-    return rt.chan_len(checkshared(self, "len"))
+    local h = elsewhere(self, "len")
+    if h then
+      return rt.chan_len(h)
+    end
   end
   return self[N]
 end
@@ -273,7 +312,10 @@ end
 -- How many it can buffer.
 function Chan:cap()
   if getmetatable(self) ~= Chan then
-    return rt.chan_cap(checkshared(self, "cap"))
+    local h = elsewhere(self, "cap")
+    if h then
+      return rt.chan_cap(h)
+    end
   end
   return self[SIZE]
 end
@@ -286,19 +328,21 @@ end
 
 function Chan:__tostring()
   local closed = self[SHUT]
-  if getmetatable(self) ~= Chan then
+  if getmetatable(self) == Shared then
     closed = rt.chan_isclosed(self[HCHAN])
   end
   return ("chan(%d) [%d%s]"):format(self:cap(), self:len(), closed and ", closed" or "")
 end
 
 Shared.__call, Shared.__tostring = Chan.__call, Chan.__tostring
+Own.__call, Own.__tostring = Chan.__call, Chan.__tostring
 share.class("chan", Chan, Shared)
 
 return {
   chan = chan,
   Chan = Chan,
   Shared = Shared,
+  Own = Own,
   put = put,
   get = get,
   SIZE = SIZE,

@@ -9,6 +9,7 @@ local share = require "luapark.share"
 local waiting = require "luapark.wait"
 local mutex = require "luapark.mutex"
 local rwmutex = require "luapark.rwmutex"
+local bubble = require "luapark.bubble"
 
 local view, CTX = rt.view, require("luapark.limit").CTX
 local wait, checklimit = waiting.wait, waiting.checklimit
@@ -37,11 +38,18 @@ function cond.cond(m)
   end
   local c = share.new "cond"
   c[LOCKER] = m
-  return c
+  return bubble.live ~= 0 and view.bubble ~= 0 and bubble.own(c) or c
 end
 
 local function object(self, method)
   return share.object(self, Cond, method, "cond") -- a tail call: no level of its own
+end
+
+-- Who waits for a bubble's own is woken by that alone.
+local function checkwaker(self, method)
+  if bubble.live ~= 0 and self.bubble then
+    bubble.check(self, method .. " of synctest cond", 3)
+  end
 end
 
 local WAIT = { reason = core.reason.COND, parks = true, level = 3 }
@@ -54,7 +62,7 @@ function WAIT.enlist(self, s)
     return true
   end
   if not rt.decide(s, waitq.YES) then
-    core.park() -- somebody has woken us meanwhile, and the news is on its way
+    core.parknews() -- somebody has woken us meanwhile, and the news is on its way
     if view.wake ~= -CTX then
       rt.cond_signal(c) -- it was another one's
     end
@@ -87,12 +95,16 @@ end
 
 -- Wakes who waits longest, if anybody does. With the lock or without.
 function Cond:signal()
-  rt.cond_signal(object(self, "signal"))
+  local c = object(self, "signal")
+  checkwaker(self, "signal")
+  rt.cond_signal(c)
 end
 
 -- Wakes all.
 function Cond:broadcast()
-  rt.cond_wakeall(object(self, "broadcast"))
+  local c = object(self, "broadcast")
+  checkwaker(self, "broadcast")
+  rt.cond_wakeall(c)
 end
 
 cond.Cond = Cond

@@ -15,8 +15,9 @@ local rt = require "luapark.rt"
 local share = require "luapark.share"
 local due = require "luapark.due"
 local chan = require("luapark.chan").chan
+local bubble = require "luapark.bubble"
 
-local now, go = rt.now, core.go
+local now, clock, go, view = rt.now, rt.clock, core.go, rt.view
 local newdone, closedone, checkseconds, NEVER = due.done, due.close, due.checkseconds, due.NEVER
 local getmetatable, setmetatable, type, error, tostring, pairs = getmetatable, setmetatable, type, error, tostring, pairs
 
@@ -25,6 +26,8 @@ local context = {}
 local Context = {} -- the metatable of those at home, and
 Context.__index = Context
 local Shared = { __index = Context } -- of those that other Ps know
+-- Of those that a bubble has made (bubble.lua), which are at home, and on its clock.
+local Own = bubble.class("context", { __index = Context })
 
 -- Fields. The first two are a shared handle's (src/lua/share.c). A context that is made and ended is little more than its
 -- memory. So each has eight (LuaJIT copies a table of eight in 31 ns, one of nine in 51); what few have is nil in the rest.
@@ -49,6 +52,15 @@ local numbers = { [CANCELED] = 1, [EXCEEDED] = 2 }
 -- The end -------------------------------------------------------------------------------------------------------------
 
 local cancel
+
+-- Whether the deadline of a core at home, which has one, has passed. Of a bubble's own only that can tell: its clock is not
+-- ours.
+local function ispast(c)
+  if getmetatable(c) == Own then
+    return c.bubble == view.bubble and now() >= c[DEADLINE]
+  end
+  return clock() >= c[DEADLINE]
+end
 
 -- Takes child out of its parent's children.
 local function unlink(child)
@@ -81,7 +93,7 @@ local function errof(c)
   end
   if c[ERR] then
     return c[ERR]
-  elseif c[DEADLINE] < NEVER and now() >= c[DEADLINE] then
+  elseif c[DEADLINE] < NEVER and ispast(c) then
     cancel(c, EXCEEDED, c[DUECAUSE])
     return c[ERR]
   end
@@ -114,7 +126,7 @@ local function finish(c, err, cause)
     if c[ERR] then
       return false
     end
-    if c[DEADLINE] < NEVER and now() >= c[DEADLINE] then
+    if c[DEADLINE] < NEVER and ispast(c) then
       err, cause = EXCEEDED, c[DUECAUSE]
     end
     c[ERR], c[CAUSE] = err, cause or false
@@ -171,7 +183,7 @@ local function expirekids(c)
     local after, deadline = kid ~= last and kid[NEXT], kid[DEADLINE]
     if errof(kid) then
       unlink(kid)
-    elseif deadline < NEVER and deadline > latest then
+    elseif deadline < NEVER and deadline > latest and not kid.bubble then
       latest = deadline
     end
     kid = after
@@ -186,7 +198,7 @@ local function watcher(c, stop)
   local which
   repeat
     local latest = expirekids(c)
-    cases.timeout = latest < NEVER and latest - now() or nil
+    cases.timeout = latest < NEVER and latest - clock() or nil -- children that are a bubble's own have none
     which = select(cases)
   until which ~= "timeout"
   if which == 1 then
@@ -231,7 +243,19 @@ end
 local function new(parent, whose)
   local c = { false, false, false, false, false, 1 / 0, false, false } -- constants: one copy, no stores
   c[PARENT], c[CORE] = parent, whose
+  if bubble.live ~= 0 and view.bubble ~= 0 then
+    return setmetatable(bubble.own(c), Own)
+  end
   return setmetatable(c, Context)
+end
+
+-- When the core `up` will end, on the clock of its child c. A bubble takes over what is left of the real time.
+local function deadlinefor(c, up)
+  local deadline = up[DEADLINE]
+  if deadline < NEVER and getmetatable(c) == Own and getmetatable(up) ~= Own then
+    return now() + (deadline - clock())
+  end
+  return deadline
 end
 
 -- A child of parent that can end, and does so at the deadline.
@@ -240,8 +264,9 @@ local function newchild(parent, deadline, duecause)
   c[CORE] = c
   local up = parent[CORE]
   if up then
-    if up[DEADLINE] <= deadline then
-      deadline, duecause = up[DEADLINE], up[DUECAUSE]
+    local its = deadlinefor(c, up)
+    if its <= deadline then
+      deadline, duecause = its, up[DUECAUSE]
     end
     local err = errof(up)
     if err then
@@ -259,10 +284,21 @@ end
 
 -- The functions -------------------------------------------------------------------------------------------------------
 
+-- ctx may be used by the running goroutine; level: whose fault it is otherwise, as for error in our caller.
+function context.checkown(ctx, what, level)
+  if getmetatable(ctx) == Own then
+    bubble.check(ctx, what .. " synctest context", level + 2)
+  end
+end
+
 -- ctx, if it is one; level: whose fault it is otherwise, as for error.
 local function checked(ctx, n, fname, level)
   local mt = getmetatable(ctx)
-  if mt ~= Context and mt ~= Shared then
+  if mt == Context or mt == Shared then
+    return ctx
+  elseif mt == Own then
+    bubble.check(ctx, fname .. " of synctest context", level + 1)
+  else
     error(("bad argument #%d to '%s' (context expected, got %s)"):format(n, fname,
       ctx == nil and "no value" or type(ctx)), level + 1)
   end
@@ -272,7 +308,7 @@ context.checked = checked
 
 function context.is(v)
   local mt = getmetatable(v)
-  return mt == Context or mt == Shared
+  return mt == Context or mt == Shared or mt == Own
 end
 
 -- Why the context has ended and that as a code, "ECANCELED" or "ETIMEDOUT"; or nothing.
@@ -293,7 +329,7 @@ local function doneof(ctx)
   local done = c[DONE]
   if not done then
     local err = errof(c)
-    done = newdone(c[DEADLINE], c)
+    done = newdone(c[DEADLINE], c, getmetatable(c) == Own)
     c[DONE] = done
     if err then
       closedone(done)
@@ -310,12 +346,18 @@ end
 local docancel = context.docancel
 
 local function canceler(c)
+  if bubble.live ~= 0 and getmetatable(c) == Own then
+    return function(cause)
+      bubble.check(c, "cancel of synctest context", 2)
+      docancel(c, cause)
+    end
+  end
   return function(cause)
     docancel(c, cause)
   end
 end
 
-local background = new(false, false)
+local background = new(false, false) -- loaded in no bubble, or it would be one's own
 
 -- background() -> ctx: the root, which never ends.
 function context.background()
@@ -387,8 +429,8 @@ function context.afterfunc(ctx, fn)
         return fn()
       end
     end)
-    if not ctx:deadline() then
-      g:daemon() -- to wait for an end that may never come is no task
+    if not ctx:deadline() or view.bubble ~= 0 then
+      g:daemon() -- to wait for an end that may never come is no task; nor is any in a bubble, whose clock stops at its end
     end
   end
   return function()
@@ -405,13 +447,15 @@ end
 
 local function check(self, method)
   local mt = getmetatable(self)
-  if mt ~= Context and mt ~= Shared then
+  if mt == Own then
+    bubble.check(self, method .. " of synctest context", 3)
+  elseif mt ~= Context and mt ~= Shared then
     error(("calling '%s' on bad self (context expected, got %s; call it with a colon)"):format(method, type(self)), 3)
   end
   return self[CORE]
 end
 
-local never -- a channel that is never closed
+local never, ownnever -- a channel that is never closed, and one of a bubble
 
 -- A channel that is closed when the context ends.
 function Context:done()
@@ -420,6 +464,12 @@ function Context:done()
   if not done then
     never = never or newdone(NEVER, background)
     done = never
+    if bubble.live ~= 0 and view.bubble ~= 0 then -- to which nobody outside can do anything
+      if not ownnever or ownnever.bubble ~= view.bubble then
+        ownnever = newdone(NEVER, bubble.own {}, true)
+      end
+      done = ownnever
+    end
   end
   return done
 end
@@ -464,7 +514,7 @@ function Context:__tostring()
   local c = self[CORE]
   return ("context [%s]"):format(c and errof(c) or "lives")
 end
-Shared.__tostring = Context.__tostring
+Shared.__tostring, Own.__tostring = Context.__tostring, Context.__tostring
 
 -- Crossing ------------------------------------------------------------------------------------------------------------
 

@@ -8,22 +8,28 @@
 --
 -- The fields are a channel's (chan.lua), without a buffer, and two more. When one goes to another P its state moves into a
 -- struct hchan, as a channel's, which does the same (src/park/chan.c).
+--
+-- What a bubble has made (bubble.lua) goes by its clock; everything else by the real one, whoever uses it.
 
 local core = require "luapark.core"
 local rt = require "luapark.rt"
 local waitq = require "luapark.waitq"
 local share = require "luapark.share"
 local channel = require "luapark.chan"
+local bubble = require "luapark.bubble"
 
-local vals, gslot, index, ready, now = rt.vals, rt.sudogs.g, rt.sudogs.index, rt.ready, rt.now
+local vals, gslot, index, ready, now, clock = rt.vals, rt.sudogs.g, rt.sudogs.index, rt.ready, rt.now, rt.clock
+local view = rt.view
 local prev = rt.sudogs.prev
 local take, free, enqueue, dequeue, leave, park = waitq.take, waitq.free, waitq.enqueue, waitq.dequeue, waitq.leave,
   waitq.park
 local chanrecv, chanleave = rt.chan_recv, rt.chan_leave
 local RQ, SHUT, HCHAN = channel.RQ, channel.SHUT, channel.HCHAN
 local BLOCK, DONE = share.BLOCK, share.DONE
-local RECV = core.reason.CHANRECV
+local RECV, OWNRECV = core.reason.CHANRECV, core.reason.OWNRECV
 local getmetatable, setmetatable, type, error, floor = getmetatable, setmetatable, type, error, math.floor
+
+local owns = {} -- the metatables of what a bubble has made
 
 local NEVER = math.huge
 local FAR = 1e15 -- seconds: what nobody lives to see, but is set
@@ -41,6 +47,11 @@ end
 
 -- Looking -------------------------------------------------------------------------------------------------------------
 
+-- The time on c's clock. (From outside nobody looks at a bubble's own.)
+local function timeof(c)
+  return owns[getmetatable(c)] and now() or clock()
+end
+
 -- What a receive from c, at home, finds at this moment: true, value, ok; or false.
 local function look(c)
   if c[SHUT] then
@@ -50,7 +61,7 @@ local function look(c)
   if when == NEVER then
     return false
   end
-  local t = now()
+  local t = timeof(c)
   if t < when then
     return false
   end
@@ -67,7 +78,7 @@ due.look = look
 
 -- Whether look would find something. Changes nothing.
 function due.isready(c)
-  return c[SHUT] or (c[WHEN] < NEVER and now() >= c[WHEN])
+  return c[SHUT] or (c[WHEN] < NEVER and timeof(c) >= c[WHEN])
 end
 
 -- All who wait look again; or, as the channel is closed, find that. Others may stand in the line before they do.
@@ -79,14 +90,6 @@ local function wakeall(c, code)
     s = dequeue(c, RQ)
   end
 end
-
--- The seconds until then, nil for ever.
-local function secondsto(when)
-  if when < NEVER then
-    return when - now()
-  end
-end
-due.secondsto = secondsto
 
 -- Receiving -----------------------------------------------------------------------------------------------------------
 
@@ -117,9 +120,13 @@ local function recvshared(c)
       free(s)
       return nil, false
     end
-    park(RECV, s, secondsto(vals[s].u.n))
+    local when = vals[s].u.n
+    local why = park(RECV, s, when < NEVER and when, true)
     chanleave(h, false, s)
     free(s)
+    if why then
+      error(why, 2)
+    end
   end
 end
 
@@ -135,7 +142,8 @@ local function recv(c, unlessstopped)
     end
     local s = take(2)
     enqueue(c, RQ, s)
-    local why = park(RECV, s, secondsto(c[WHEN]))
+    local own, when = owns[home], c[WHEN]
+    local why = park(own and OWNRECV or RECV, s, when < NEVER and when, not own)
     local shared = getmetatable(c) ~= home
     if shared then
       chanleave(c[HCHAN], false, s)
@@ -156,13 +164,17 @@ function due.await(t)
   return recv(t, true) ~= nil
 end
 
--- The methods that all kinds of them have. Each kind checks `self` by its own two metatables.
+local acts = { recv = "receive on", tryrecv = "receive on" } -- others are "reset of", and so on
+
+-- The methods that all kinds of them have. Each kind checks `self` by its own metatables.
 local function class(name, kind)
-  local Home, Shared = {}, {}
+  local Home, Shared, Own = {}, {}, bubble.class(name, {})
 
   local function check(self, method)
     local mt = getmetatable(self)
-    if mt ~= Home and mt ~= Shared then
+    if mt == Own then
+      bubble.check(self, (acts[method] or method .. " of") .. " synctest " .. name, 3)
+    elseif mt ~= Home and mt ~= Shared then
       error(("calling '%s' on bad self (%s expected, got %s; call it with a colon)"):format(method, name, type(self)), 3)
     end
     return mt == Shared
@@ -218,15 +230,17 @@ local function class(name, kind)
     return v
   end
 
-  Home.__index, Shared.__index, Shared.__call = methods, methods, Home.__call
+  Home.__index, Shared.__index, Own.__index = methods, methods, methods
+  Shared.__call, Own.__call = Home.__call, Home.__call
   share.class(kind, Home, Shared)
+  owns[Own] = true
   core.known("luapark.due." .. kind, methods)
-  return Home, Shared, methods, check
+  return Home, Shared, Own, methods, check
 end
 
 -- Timers --------------------------------------------------------------------------------------------------------------
 
-local Timer, SharedTimer, timermethods, checktimer = class("timer", "timer")
+local Timer, SharedTimer, OwnTimer, timermethods, checktimer = class("timer", "timer")
 
 -- A timer is its own channel, t.c.
 local function timerindex(t, k)
@@ -235,7 +249,7 @@ local function timerindex(t, k)
   end
   return timermethods[k]
 end
-Timer.__index, SharedTimer.__index = timerindex, timerindex
+Timer.__index, SharedTimer.__index, OwnTimer.__index = timerindex, timerindex, timerindex
 
 -- s, the n-th argument of fname, if it is a number of seconds; level: whose fault it is otherwise, as for error.
 local function checkseconds(s, n, fname, level)
@@ -247,9 +261,8 @@ local function checkseconds(s, n, fname, level)
 end
 due.checkseconds = checkseconds
 
--- s seconds from now, or now.
-local function from(s)
-  local t = now()
+-- s seconds from t, or t.
+local function from(s, t)
   if s <= 0 then
     return t
   end
@@ -263,26 +276,30 @@ local function checkperiod(s, fname)
   return s < FAR and s or FAR
 end
 
-local function newtimer(when, period)
-  return setmetatable({ 0, 0, 1, 0, 0, false, when, period }, Timer)
+local function newtimer(s, period)
+  local t = { 0, 0, 1, 0, 0, false, from(s, now()), period }
+  if bubble.live ~= 0 and view.bubble ~= 0 then
+    return setmetatable(bubble.own(t), OwnTimer)
+  end
+  return setmetatable(t, Timer)
 end
 
 -- after(s) -> a channel that sends the time, once, in s seconds.
 function due.after(s)
   checkseconds(s, 1, "after", 2)
-  return newtimer(from(s), 0)
+  return newtimer(s, 0)
 end
 
 -- timer(s) -> t: in s seconds t.c sends the time, once.
 function due.timer(s)
   checkseconds(s, 1, "timer", 2)
-  return newtimer(from(s), 0)
+  return newtimer(s, 0)
 end
 
 -- ticker(s) -> t: t.c sends the time every s seconds; ticks that nobody receives in time are dropped.
 function due.ticker(s)
   s = checkperiod(s, "ticker")
-  return newtimer(from(s), s)
+  return newtimer(s, s)
 end
 
 -- period < 0: as it was.
@@ -315,10 +332,10 @@ function timermethods:reset(s)
   local shared = checktimer(self, "reset")
   if period(self, shared) > 0 then
     s = checkperiod(s, "reset")
-    return set(self, shared, from(s), s)
+    return set(self, shared, from(s, timeof(self)), s)
   end
   checkseconds(s, 1, "reset", 2)
-  return set(self, shared, from(s), 0)
+  return set(self, shared, from(s, timeof(self)), 0)
 end
 
 -- timer [0.25 s], timer [stopped]
@@ -326,17 +343,23 @@ function Timer:__tostring()
   local shared = getmetatable(self) == SharedTimer
   local when = shared and rt.chan_when(self[HCHAN]) or self[WHEN]
   return ("%s [%s]"):format(period(self, shared) > 0 and "ticker" or "timer",
-    when == NEVER and "stopped" or ("%.3g s"):format(math.max(when - now(), 0)))
+    when == NEVER and "stopped" or ("%.3g s"):format(math.max(when - timeof(self), 0)))
 end
-SharedTimer.__tostring = Timer.__tostring
+SharedTimer.__tostring, OwnTimer.__tostring = Timer.__tostring, Timer.__tostring
 
 -- Contexts' channels --------------------------------------------------------------------------------------------------
 
-local Done, SharedDone = class("context's channel", "done")
+local Done, SharedDone, OwnDone = class("context's channel", "done")
 
 -- A context's channel: closed from `when` on, or by close. At that time whoever sees it first ends the context.
-function due.done(when, ctx)
-  return setmetatable({ 0, 0, 1, 0, 0, false, when, ctx }, Done)
+-- own: the context is a bubble's, and `when` is on its clock.
+function due.done(when, ctx, own)
+  local c = { 0, 0, 1, 0, 0, false, when, ctx }
+  if own then
+    c.bubble = ctx.bubble
+    return setmetatable(c, OwnDone)
+  end
+  return setmetatable(c, Done)
 end
 
 -- May be called again.
@@ -349,8 +372,9 @@ function due.close(c)
   end
 end
 
-due.homes = { [Timer] = true, [Done] = true }
+due.homes = { [Timer] = true, [Done] = true, [OwnTimer] = true, [OwnDone] = true }
 due.shareds = { [SharedTimer] = true, [SharedDone] = true }
-due.timers = { [Timer] = true, [SharedTimer] = true } -- those that never close
+due.timers = { [Timer] = true, [SharedTimer] = true, [OwnTimer] = true } -- those that never close
+due.owns = owns
 
 return due

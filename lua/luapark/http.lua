@@ -14,7 +14,7 @@ local net = require "luapark.net"
 local limit = require "luapark.limit"
 
 local sys, parser = core.net, core.http
-local now = rt.now
+local now = rt.clock -- as net's
 local type, error, pairs, tostring, setmetatable, getmetatable = type, error, pairs, tostring, setmetatable, getmetatable
 local concat, pcall, max = table.concat, pcall, math.max
 

@@ -120,6 +120,8 @@ local function exiting()
   onerror.exiting()
 end
 
+core.exiting(exiting)
+
 -- Ends the running goroutine, wherever it stands.
 function luapark.goexit()
   return core.goexit(exiting)

@@ -16,9 +16,9 @@ local index, own, done, prev, vals, decide = rt.sudogs.index, rt.sudogs.own, rt.
   rt.decide
 local enqueue, leave, free, takeany, SHARED, YES = waitq.enqueue, waitq.leave, waitq.free, waitq.takeany,
   waitq.SHARED, waitq.YES
-local chanrecv, chanleave, park, nopark = rt.chan_recv, rt.chan_leave, core.park, core.nopark
+local chanrecv, chanleave, parknews, nopark = rt.chan_recv, rt.chan_leave, core.parknews, core.nopark
 local RQ, HCHAN, ishome = channel.RQ, channel.HCHAN, due.homes
-local doneof, ended, secondsto = context.doneof, context.ended, due.secondsto
+local doneof, ended, isown, now, clock = context.doneof, context.ended, due.owns, rt.now, rt.clock
 local getmetatable, type, error, tostring = getmetatable, type, error, tostring
 
 local limit = {}
@@ -33,15 +33,21 @@ function limit.check(l, n, fname, level)
   elseif type(l) == "number" and l >= 0 then
     return l, nil
   elseif context.is(l) then
+    context.checkown(l, "use of", level)
     return nil, l
   end
   error(("bad argument #%d to '%s' (limit: seconds or a context expected, got %s)"):format(n, fname,
     type(l) == "number" and tostring(l) or type(l)), level + 1)
 end
 
+local function finite(when)
+  return when < due.NEVER and when or nil
+end
+
 -- Has the running goroutine, which is about to park, woken when ctx ends. s: the sudog that stands for its wait, in no
--- line yet; nil: the one that this returns does. -> a sudog, and the seconds until ctx ends by itself or nil. Or nil: it
--- never ends. Or false: it has ended. Or nil, nil, and why nothing may wait here: once others can find it, it must park.
+-- line yet; nil: the one that this returns does. -> a sudog, and when ctx ends by itself, on its own clock, or nil. Or
+-- nil: it never ends. Or false: it has ended. Or nil, nil, and why nothing may wait here: once others can find it, it must
+-- park.
 function limit.enlist(ctx, s)
   local c = doneof(ctx)
   if not c then
@@ -58,7 +64,7 @@ function limit.enlist(ctx, s)
   own[d] = s or d
   if ishome[getmetatable(c)] then
     enqueue(c, RQ, d)
-    return d, secondsto(c[due.WHEN])
+    return d, finite(c[due.WHEN])
   end
   done[s or d] = SHARED
   local r = chanrecv(c[HCHAN], vals[d], d)
@@ -66,7 +72,7 @@ function limit.enlist(ctx, s)
     free(d)
     return false
   end
-  return d, secondsto(vals[d].u.n)
+  return d, finite(vals[d].u.n)
 end
 
 -- Takes d, which enlist gave, out again. parked: whether the goroutine has waited; if not, and ctx has ended meanwhile, the
@@ -83,7 +89,7 @@ function limit.delist(ctx, d, parked)
   local news = not parked and done[o] ~= 0 and not (done[o] == SHARED and decide(o, YES))
   free(d)
   if news then
-    park()
+    parknews()
   end
   return news
 end
@@ -93,6 +99,16 @@ function limit.openagain(ctx, s)
   if done[s] == 0 and not ishome[getmetatable(doneof(ctx))] then
     done[s] = SHARED
   end
+end
+
+-- Whether ctx goes by the real clock although the running goroutine, of a bubble, does not. It may end.
+function limit.isforeign(ctx)
+  return not isown[getmetatable(doneof(ctx))]
+end
+
+-- The seconds until `when`, which enlist has given for ctx.
+function limit.secondsto(ctx, when)
+  return when and when - (limit.isforeign(ctx) and clock() or now())
 end
 
 -- The less of two numbers of seconds, of which nil is for ever.

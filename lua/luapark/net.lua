@@ -18,12 +18,13 @@ local share = require "luapark.share"
 local limit = require "luapark.limit"
 
 local sys = core.net
-local view, now = rt.view, rt.now
+local view, now = rt.view, rt.clock -- the world outside does not keep to a bubble's time
 local getmetatable, setmetatable, type, error, tostring, tonumber = getmetatable, setmetatable, type, error, tostring,
   tonumber
 local concat, select, ipairs = table.concat, select, ipairs
 
-local ended, enlist, delist, less, iscontext = limit.ended, limit.enlist, limit.delist, limit.less, limit.iscontext
+local ended, enlist, delist, less, iscontext, secondsto = limit.ended, limit.enlist, limit.delist, limit.less,
+  limit.iscontext, limit.secondsto
 
 local AGAIN, READY, CLOSED = sys.EAGAIN, sys.READY, sys.CLOSED
 local ENDED = 1 -- among the codes, which are negative: the call's context has ended
@@ -60,13 +61,13 @@ end
 
 -- The same with a context.
 local function awaitctx(fd, forwriting, seconds, ctx)
-  local d, left, refused = enlist(ctx)
+  local d, when, refused = enlist(ctx)
   if refused then
     error(refused, 0)
   elseif d == false then
     return ENDED
   end
-  local _, code, why = sys.wait(fd, forwriting, less(seconds, left), d)
+  local _, code, why = sys.wait(fd, forwriting, less(seconds, secondsto(ctx, when)), d)
   local wake = view.wake
   if d then
     delist(ctx, d, not code)
@@ -417,17 +418,18 @@ local function resolve(network, s, passive, deadline, ctx)
     return { numeric }
   end
   local lk = sys.newlookup()
-  local d, left
+  local d, when
   if ctx then
     local refused
-    d, left, refused = enlist(ctx)
+    d, when, refused = enlist(ctx)
     if refused then
       error(refused, 0)
     elseif d == false then
       return fail(ENDED, ctx)
     end
   end
-  local _, code, why = sys.lookup(lk, host, port, passive, family, less(deadline and deadline - now(), left), d)
+  local _, code, why = sys.lookup(lk, host, port, passive, family, less(deadline and deadline - now(),
+    secondsto(ctx, when)), d)
   if d then
     delist(ctx, d, not code)
   end

@@ -31,6 +31,11 @@ function RUN.enlist(self, s)
   return begin(self[OBJECT], s) == RUNS
 end
 
+-- Nobody gives up, but who is ended with its bubble.
+function RUN.leave(self, s)
+  rt.once_leave(self[OBJECT], s)
+end
+
 local function finish(self)
   rt.once_end(self[OBJECT])
 end

@@ -18,7 +18,7 @@ local core = require "luapark.core"
 
 -- (Loaded anew after package.loaded forgot us, the types are there already.)
 pcall(ffi.cdef, [[
-struct luapark_view { int32_t cur, sudogfree, wake, reason, sel; };
+struct luapark_view { int32_t cur, sudogfree, wake, reason, sel, bubble; };
 struct luapark_sudogs { int32_t *next, *prev, *g, *own, *index, *done; };
 struct luapark_valstr { uint32_t refs; size_t len; char data[1]; };
 struct luapark_selcase { void *c; int32_t s, sends; };
@@ -44,7 +44,8 @@ return {
   -- ready(slot, wake): the waiting G runs next, and its park returns wake
   ready = fn("ready", "void (*)(int32_t, int32_t)"),
   sudogrefill = fn("sudogrefill", "bool (*)(struct luapark_view *)"),
-  now = fn("now", "double (*)(void)"), -- seconds
+  now = fn("now", "double (*)(void)"), -- seconds on the clock of the running goroutine: a bubble has its own
+  clock = fn("clock", "double (*)(void)"), -- the real one
 
   -- Shared objects. Results of send and recv: BLOCK, DONE, CLOSED.
   decide = fn("decide", "bool (*)(int32_t, int32_t)"),
@@ -89,6 +90,7 @@ return {
   cond_leave = fn("cond_leave", "void (*)(void *, int32_t)"),
   once_begin = fn("once_begin", "int32_t (*)(void *, int32_t)"),
   once_end = fn("once_end", "void (*)(void *)"),
+  once_leave = fn("once_leave", "void (*)(void *, int32_t)"),
   semaphore_acquire = fn("semaphore_acquire", "bool (*)(void *, double, int32_t)"),
   semaphore_release = fn("semaphore_release", "bool (*)(void *, double)"),
   semaphore_leave = fn("semaphore_leave", "void (*)(void *, int32_t)"),

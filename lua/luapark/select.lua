@@ -23,21 +23,23 @@ local share = require "luapark.share"
 local due = require "luapark.due"
 local context = require "luapark.context"
 local carry = require("luapark.carry").carry
+local bubble = require "luapark.bubble"
 
 local index, own, done, prev, vals = rt.sudogs.index, rt.sudogs.own, rt.sudogs.done, rt.sudogs.prev, rt.vals
 local elem, base, free, enqueue, leave = waitq.elem, rt.base, waitq.free, waitq.enqueue, waitq.leave
 local chansend, chanrecv, chanleave, chanready, chanselect = rt.chan_send, rt.chan_recv, rt.chan_leave,
   rt.chan_ready, rt.chan_select
 local valfree = rt.valfree
-local ishome, isshared, istimer, look, isdue, secondsto = due.homes, due.shareds, due.timers, due.look, due.isready,
-  due.secondsto
+local ishome, isshared, istimer, isown, look, isdue = due.homes, due.shareds, due.timers, due.owns, due.look, due.isready
 local WHEN, NEVER = due.WHEN, due.NEVER
-local Chan, Shared, put, get, HCHAN = channel.Chan, channel.Shared, channel.put, channel.get, channel.HCHAN
+local Chan, Shared, Own, put, get, HCHAN = channel.Chan, channel.Shared, channel.Own, channel.put, channel.get,
+  channel.HCHAN
 local SIZE, N, RQ, SQ, SHUT = channel.SIZE, channel.N, channel.RQ, channel.SQ, channel.SHUT
 local park, view, now = waitq.park, rt.view, rt.now
 isshared[Shared] = true
+isown[Own] = true
 local DONE, CLOSED, SHARED, VAL = share.DONE, share.CLOSED, waitq.SHARED, waitq.VAL
-local SELECT, NOCASES = core.reason.SELECT, core.reason.SELECTNOCASES
+local SELECT, OWNSELECT, NOCASES = core.reason.SELECT, core.reason.OWNSELECT, core.reason.SELECTNOCASES
 local nopark, takeany = core.nopark, waitq.takeany
 local bit, getmetatable, type, error = require "bit", getmetatable, type, error
 local bxor, lshift, rshift, band = bit.bxor, bit.lshift, bit.rshift, bit.band
@@ -61,12 +63,15 @@ end
 
 local function ischan(c)
   local mt = getmetatable(c)
-  return mt == Chan or isshared[mt] or ishome[mt]
+  return mt == Chan or mt == Own or isshared[mt] or ishome[mt]
 end
 
 -- What a case is: its channel (nil: a nil channel, never ready), and whether it sends.
 local function decode(case, i)
   if type(case) == "table" and ischan(case) then
+    if isown[getmetatable(case)] then
+      bubble.check(case, "select on synctest channel", 4)
+    end
     return case, false
   end
   if not case then
@@ -80,13 +85,15 @@ local function decode(case, i)
     badcase(i, "channel expected in {channel, send = value}, got " .. type(c))
   elseif c and (ishome[getmetatable(c)] or isshared[getmetatable(c)] and getmetatable(c) ~= Shared) then
     badcase(i, "send on receive-only channel")
+  elseif c and isown[getmetatable(c)] then
+    bubble.check(c, "select on synctest channel", 4)
   end
   return c or nil, true
 end
 
 local function isready(c, sends)
   local mt = getmetatable(c)
-  if mt ~= Chan then
+  if mt ~= Chan and mt ~= Own then
     if ishome[mt] then
       return isdue(c)
     end
@@ -138,7 +145,7 @@ end
 -- Does case i, which looked ready. It may turn out not to be: the line may hold only waiters that are decided.
 local function perform(case, i, c, sends)
   local mt = getmetatable(c)
-  if mt ~= Chan then
+  if mt ~= Chan and mt ~= Own then
     if ishome[mt] then
       local got, v, ok = look(c)
       return got, i, v, ok
@@ -297,15 +304,15 @@ local function setsent(rec, n, cases)
   end
 end
 
--- When the first of these channels becomes ready by itself.
-local function firstdue(rec, n)
+-- When the first of these channels becomes ready by itself; foreign: of those alone that are not a bubble's own.
+local function firstdue(rec, n, foreign)
   local first = NEVER
   for i = 1, n do
     local c, when = rec[3 * i - 2], NEVER
     local mt = c and getmetatable(c)
     if ishome[mt] then
-      when = c[WHEN]
-    elseif c and mt ~= Chan and mt ~= Shared then
+      when = foreign and isown[mt] and NEVER or c[WHEN]
+    elseif c and mt ~= Chan and mt ~= Shared and mt ~= Own then
       when = vals[rec[3 * i - 1]].u.n -- chan_select has told it
     end
     if when < first then
@@ -313,6 +320,18 @@ local function firstdue(rec, n)
     end
   end
   return first
+end
+
+-- Parks. A goroutine of a bubble that waits for anything else than what that has made keeps its clock from going on. Then
+-- its own times cannot come meanwhile, and the real clock's alone matter.
+local function parkselect(rec, n, first, ndue, nforeign, deadline)
+  local foreign = nforeign > 0 and bubble.live ~= 0 and view.bubble ~= 0
+  local when = ndue > 0 and firstdue(rec, n, foreign) or NEVER
+  if not foreign and deadline < when then
+    when = deadline
+  end
+  local reason = first == 0 and NOCASES or nforeign == 0 and OWNSELECT or SELECT
+  return park(reason, first, when < NEVER and when, foreign)
 end
 
 -- Waits in all lines; ended: a context's channel, which is then case n + 1. -> nothing: look again; or the winner, negative
@@ -329,7 +348,7 @@ local function wait(cases, n, ended, deadline)
   else
     rec = {}
   end
-  local first, nshared, ndue, nsends = 0, 0, 0, 0
+  local first, nshared, ndue, nsends, nforeign = 0, 0, 0, 0, 0
   for i = 1, n + 1 do
     local c, sends = ended, false
     if i <= n then
@@ -347,11 +366,14 @@ local function wait(cases, n, ended, deadline)
       rec[3 * i - 2], rec[3 * i - 1], rec[3 * i] = c, sends and -s or s, false
       local mt = getmetatable(c)
       if mt ~= Chan then
-        ndue = ndue + (mt == Shared and 0 or 1)
+        ndue = ndue + ((mt == Shared or mt == Own) and 0 or 1)
+        nforeign = nforeign + (isown[mt] and 0 or 1)
         if isshared[mt] then
           rec[3 * i] = true
           nshared = nshared + 1
         end
+      else
+        nforeign = nforeign + 1
       end
       nsends = nsends + (sends and 1 or 0)
     else
@@ -393,8 +415,7 @@ local function wait(cases, n, ended, deadline)
         enqueue(c, s < 0 and SQ or RQ, s < 0 and -s or s)
       end
     end
-    local when = ndue > 0 and firstdue(rec, n) or NEVER
-    why = park(first ~= 0 and SELECT or NOCASES, first, secondsto(when < deadline and when or deadline))
+    why = parkselect(rec, n, first, ndue, nforeign, deadline)
     wake = view.wake
     if why then
       delist(rec, n, first, 0)
@@ -423,7 +444,7 @@ end
 local function slow(cases, n, ctx)
   local timeout = seconds(cases.timeout)
   local deadline = timeout and (timeout <= 0 and 0 or now() + timeout) or NEVER
-  local ended = ctx and ctx:done()
+  local ended = ctx and context.doneof(ctx) -- nil: it never ends
   while now() < deadline do
     local wake, received, value = wait(cases, n, ended, deadline)
     if wake and wake ~= -(n + 1) then

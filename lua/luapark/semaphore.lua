@@ -7,8 +7,9 @@ local core = require "luapark.core"
 local rt = require "luapark.rt"
 local share = require "luapark.share"
 local waiting = require "luapark.wait"
+local bubble = require "luapark.bubble"
 
-local wait, checklimit = waiting.wait, waiting.checklimit
+local wait, checklimit, view = waiting.wait, waiting.checklimit, rt.view
 local type, error, tostring = type, error, tostring
 
 local semaphore = {}
@@ -29,14 +30,15 @@ end
 -- semaphore(n) -> s, with n units
 function semaphore.semaphore(n)
   checkunits(n, "semaphore")
-  return share.new("semaphore", n)
+  local s = share.new("semaphore", n)
+  return bubble.live ~= 0 and view.bubble ~= 0 and bubble.own(s) or s
 end
 
 local function object(self, method)
   return share.object(self, Semaphore, method, "semaphore") -- a tail call: no level of its own
 end
 
-local ACQUIRE = { reason = core.reason.SEMAPHORE }
+local ACQUIRE = { reason = core.reason.SEMAPHORE, ownreason = core.reason.OWNSEMAPHORE }
 
 function ACQUIRE.enlist(self, s, n)
   return not rt.semaphore_acquire(self[OBJECT], n, s)
@@ -80,6 +82,9 @@ end
 
 function Semaphore:release(n)
   local o = object(self, "release")
+  if self.bubble then
+    bubble.check(self, "release of synctest semaphore", 2)
+  end
   if n == nil then
     n = 1
   else

@@ -183,7 +183,13 @@ local function parksend(h, v)
   elseif r == BLOCK then
     view.reason = SENDREASON
     view.sel = s
-    park()
+    why = park()
+    if why then -- its bubble has ended
+      rt.chan_leave(h, true, s)
+      drop(s)
+      free(s)
+      error(why, 2)
+    end
     r = view.wake < 0 and CLOSED or DONE
   end
   if r == CLOSED then
@@ -231,7 +237,12 @@ local function parkrecv(h, reason)
   if r == BLOCK then
     view.reason = reason or RECVREASON
     view.sel = s
-    park()
+    local why = park()
+    if why then -- likewise
+      rt.chan_leave(h, false, s)
+      free(s)
+      error(why, 2)
+    end
     r = view.wake < 0 and CLOSED or DONE
   end
   if r == CLOSED then

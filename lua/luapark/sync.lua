@@ -16,8 +16,9 @@ local cond = require "luapark.cond"
 local once = require "luapark.once"
 local semaphore = require "luapark.semaphore"
 local map = require "luapark.map"
+local bubble = require "luapark.bubble"
 
-local gslot, ready, object = rt.sudogs.g, rt.ready, share.object
+local gslot, ready, object, view = rt.sudogs.g, rt.ready, share.object, rt.view
 local enqueue, dequeue, leave = waitq.enqueue, waitq.dequeue, waitq.leave
 local wait, checklimit = waiting.wait, waiting.checklimit
 local go, outermost = core.go, core.outermost
@@ -38,6 +39,8 @@ local sync = {
 local WaitGroup = {}
 WaitGroup.__index = WaitGroup
 local SharedWaitGroup = { __index = WaitGroup }
+-- At home, but a bubble has made it, or uses it until it is zero again.
+local OwnWaitGroup = bubble.class("wait group", { __index = WaitGroup })
 share.class("waitgroup", WaitGroup, SharedWaitGroup)
 
 -- As channels, these are tables with an array part alone: the counter and the line of who waits. Of a shared one, OBJECT
@@ -47,7 +50,19 @@ local OBJECT = 1
 
 -- waitgroup() -> wg: counts goroutines that are under way.
 function sync.waitgroup()
+  if bubble.live ~= 0 and view.bubble ~= 0 then
+    return setmetatable(bubble.own { 0, 0 }, OwnWaitGroup)
+  end
   return setmetatable({ 0, 0 }, WaitGroup)
+end
+
+-- For a method of one whose metatable is not WaitGroup: its object, or nothing: it is the bubble's.
+local function elsewhere(wg, method)
+  if getmetatable(wg) ~= OwnWaitGroup then
+    return share.object(wg, SharedWaitGroup, method, "wait group") -- a tail call: no level of its own
+  elseif method ~= "wait" then
+    bubble.check(wg, method .. " of synctest wait group", 3)
+  end
 end
 
 local function wakeall(wg)
@@ -55,6 +70,19 @@ local function wakeall(wg)
   if s ~= 0 then
     ready(gslot[s], 1)
     return wakeall(wg)
+  end
+end
+
+-- One from outside is the bubble's that begins to use it, until it is zero again and nobody waits.
+local function lend(wg, count)
+  if wg.lent then
+    if count == 0 then
+      wg.lent, wg.bubble = nil, nil
+      setmetatable(wg, WaitGroup)
+    end
+  elseif getmetatable(wg) == WaitGroup and wg[COUNT] == 0 and wg[LINE] == 0 then
+    wg.lent = true
+    setmetatable(bubble.own(wg), OwnWaitGroup)
   end
 end
 
@@ -70,6 +98,9 @@ local function add(wg, o, n, name)
   if count < 0 then
     error("negative counter of the wait group (" .. name .. ")", 3)
   end
+  if bubble.live ~= 0 and view.bubble ~= 0 then
+    lend(wg, count)
+  end
   wg[COUNT] = count
   if count == 0 and wg[LINE] ~= 0 then
     wakeall(wg)
@@ -78,7 +109,7 @@ end
 
 -- Adds n (1 by default, may be negative) to the counter; at zero all who wait go on.
 function WaitGroup:add(n)
-  local o = getmetatable(self) ~= WaitGroup and object(self, SharedWaitGroup, "add", "wait group")
+  local o = getmetatable(self) ~= WaitGroup and elsewhere(self, "add")
   if n == nil then
     n = 1
   elseif type(n) ~= "number" or n % 1 ~= 0 then
@@ -88,14 +119,14 @@ function WaitGroup:add(n)
 end
 
 function WaitGroup:done()
-  local o = getmetatable(self) ~= WaitGroup and object(self, SharedWaitGroup, "done", "wait group")
+  local o = getmetatable(self) ~= WaitGroup and elsewhere(self, "done")
   add(self, o, -1, "done")
 end
 
-local WAIT = { reason = core.reason.WAITGROUP, home = WaitGroup }
+local WAIT = { reason = core.reason.WAITGROUP, ownreason = core.reason.OWNWAITGROUP, home = WaitGroup }
 
 function WAIT.enlist(wg, s)
-  if getmetatable(wg) ~= WaitGroup then
+  if getmetatable(wg) == SharedWaitGroup then
     return (rt.waitgroup_wait(wg[OBJECT], s))
   elseif wg[COUNT] == 0 then
     return false
@@ -105,7 +136,7 @@ function WAIT.enlist(wg, s)
 end
 
 function WAIT.leave(wg, s)
-  if getmetatable(wg) ~= WaitGroup then
+  if getmetatable(wg) == SharedWaitGroup then
     rt.waitgroup_leave(wg[OBJECT], s)
   else
     leave(wg, LINE, s)
@@ -120,8 +151,9 @@ function WaitGroup:wait(limit)
       return nil, why, code
     end
   end
-  if getmetatable(self) ~= WaitGroup then
-    if not rt.waitgroup_wait(object(self, SharedWaitGroup, "wait", "wait group"), 0) then
+  local o = getmetatable(self) ~= WaitGroup and elsewhere(self, "wait")
+  if o then
+    if not rt.waitgroup_wait(o, 0) then
       return true
     end
   elseif self[COUNT] == 0 then
@@ -131,7 +163,7 @@ function WaitGroup:wait(limit)
 end
 
 local function finish(wg)
-  add(wg, getmetatable(wg) ~= WaitGroup and wg[OBJECT], -1, "go")
+  add(wg, getmetatable(wg) == SharedWaitGroup and wg[OBJECT], -1, "go")
 end
 
 -- What a counted goroutine runs, with arguments and without. It is interpreted: its end is no Lua function's that a trace
@@ -168,7 +200,7 @@ end
 
 -- Starts fn(...) as a goroutine counted by the group. -> g
 function WaitGroup:go(fn, ...)
-  local o = getmetatable(self) ~= WaitGroup and object(self, SharedWaitGroup, "go", "wait group")
+  local o = getmetatable(self) ~= WaitGroup and elsewhere(self, "go")
   if type(fn) ~= "function" then
     error("bad argument #1 to 'go' (function expected, got " .. (fn == nil and "no value" or type(fn)) .. ")", 2)
   end

@@ -7,22 +7,38 @@ local rt = require "luapark.rt"
 local due = require "luapark.due"
 local context = require "luapark.context"
 local select = require "luapark.select"
+local bubble = require "luapark.bubble"
 
-local now, csleep, go = rt.now, core.sleep, core.go
+local now, csleep, go, view, parkuntil, SLEEP = rt.now, core.sleep, core.go, rt.view, core.parkuntil, core.reason.SLEEP
 local type, error, setmetatable, getmetatable = type, error, setmetatable, getmetatable
 local unpack, nargs, await, checkseconds = unpack, _G.select, due.await, due.checkseconds
 
+local getg = core.getg
+
 local time = {}
 
--- Seconds on a monotonic clock, with fractions.
+-- Seconds on a monotonic clock, with fractions; in a synctest bubble on its own, which began at 0.
 function time.now()
   return now()
+end
+
+-- In a bubble: to the very instant. A tail call.
+local function ownsleep(s)
+  view.reason = SLEEP
+  view.sel = 0
+  local why = parkuntil(now() + s)
+  if why then
+    error(why, 2)
+  end
 end
 
 -- sleep(s [, ctx]): parks for s seconds. With a context: true, or nil, why and its code once that ends.
 function time.sleep(...)
   local s, ctx = ...
   if ctx == nil then
+    if bubble.live ~= 0 and view.bubble ~= 0 and type(s) == "number" and s == s then
+      return ownsleep(s)
+    end
     return csleep(...)
   end
   context.checked(ctx, 2, "sleep", 2)
@@ -41,9 +57,16 @@ AfterFunc.__index = AfterFunc
 
 -- What its goroutine runs.
 local function wait(self)
+  local g
+  if bubble.live ~= 0 and view.bubble ~= 0 then
+    g = getg():daemon() -- the bubble's clock stops at its end: who waits for it then is no deadlock
+  end
   local isdue = await(self.timer)
   self.waits = false
   if isdue then
+    if g then
+      g:daemon(false)
+    end
     return self.fn(unpack(self, 1, self.n))
   end
 end

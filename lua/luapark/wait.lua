@@ -5,6 +5,7 @@
 --
 -- What is waited for says how, in a table (`way`):
 --   reason                   what tracebacks show
+--   ownreason                the same of what a bubble has made (bubble.lua); nil: to wait for it is never durable
 --   home                     the metatable of such objects at home; nil: they are always shared
 --   enlist(self, s, n)       puts the sudog s into the line, unless there is nothing to wait for any more: whether it did.
 --                            Or an error, a string: s is decided, and nobody will wake us
@@ -25,9 +26,9 @@ local limits = require "luapark.limit"
 
 local view, prev, now = rt.view, rt.sudogs.prev, rt.now
 local take, takeshared, free = waitq.take, share.take, waitq.free
-local park, parkfor, nopark = core.park, core.parkfor, core.nopark
-local ended, enlist, delist, openagain, checklimit, CTX = limits.ended, limits.enlist, limits.delist, limits.openagain,
-  limits.check, limits.CTX
+local park, parkuntil, nopark = core.park, core.parkuntil, core.nopark
+local ended, enlist, delist, openagain, checklimit, CTX, isforeign = limits.ended, limits.enlist, limits.delist,
+  limits.openagain, limits.check, limits.CTX, limits.isforeign
 local type, error, getmetatable = type, error, getmetatable
 
 local wait = {}
@@ -66,11 +67,11 @@ end
 -- the JIT records no loops here, and there is one frame of ours on a parked goroutine's stack.)
 local function parked(self, way, s, deadline, n, since, ctx, d)
   local refused
-  view.reason = way.reason
+  local foreign = d and isforeign(ctx)
+  view.reason = not foreign and way.ownreason and self.bubble and way.ownreason or way.reason
   view.sel = s
   if deadline then
-    local left = deadline - now()
-    refused = parkfor(left > 0 and left or 0)
+    refused = parkuntil(deadline, foreign)
   else
     refused = park()
   end
@@ -81,7 +82,7 @@ local function parked(self, way, s, deadline, n, since, ctx, d)
   local again = way.again
   if again then
     if getmetatable(self) ~= way.home then -- as in share.take: ask before others can find us
-      local why = nopark()
+      local why = nopark(true)
       if why then
         return giveup(self, way, s, n, ctx, d, why)
       end
@@ -127,7 +128,6 @@ function wait.wait(self, way, limit, n)
       free(s)
       return nil, ended(ctx)
     end
-    deadline = deadline and since + deadline
   end
   local waits = way.enlist(self, s, n)
   if waits ~= true then

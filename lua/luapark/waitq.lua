@@ -22,7 +22,7 @@ local next, prev, gslot, own, index, done = rt.sudogs.next, rt.sudogs.prev, rt.s
   rt.sudogs.done
 local band = require("bit").band
 
-local cpark, cparkfor = core.park, core.parkfor
+local cpark, cparkuntil = core.park, core.parkuntil
 
 local waitq = {}
 
@@ -163,12 +163,13 @@ function waitq.leave(t, field, s)
 end
 
 -- Parks the running goroutine, whose wait s stands for (0: it stands in no line). -> nothing, and view.wake is what the
--- waker said, until the next park; or why it may not park. With seconds, view.wake is 0 if they passed first.
-function waitq.park(reason, s, seconds)
+-- waker said, until the next park; or why it may not park. With `when`, a time, view.wake is 0 if that comes first: on the
+-- goroutine's clock, or, if real, on the real one.
+function waitq.park(reason, s, when, real)
   view.reason = reason
   view.sel = s
-  if seconds then
-    return cparkfor(seconds)
+  if when then
+    return cparkuntil(when, real)
   end
   return cpark()
 end

@@ -66,6 +66,19 @@ static void setpaths(struct decoder *d)
 	lua_settop(L, top);
 }
 
+/* What a bubble has made: in this very state. */
+static void pushown(struct decoder *d)
+{
+	uint32_t i = rd_varint32(&d->rd);
+	if (d->rd.bad || i > INT32_MAX)
+		decode_bad(d);
+	host_pushanchor(d->L, d->ls, A_OWN);
+	lua_rawgeti(d->L, -1, (int)i);
+	lua_remove(d->L, -2);
+	if (!lua_istable(d->L, -1)) /* its bubble has ended */
+		decode_bad(d);
+}
+
 static void pushmodule(struct decoder *d)
 {
 	lua_State *L = d->L;
@@ -189,6 +202,9 @@ static void value(struct decoder *d)
 		break;
 	case T_MODULE:
 		pushmodule(d);
+		break;
+	case T_OWN:
+		pushown(d);
 		break;
 	default:
 		decode_bad(d);

@@ -10,7 +10,8 @@
  *    Otherwise the error is reported, and the run ends.
  *
  * The main goroutine's error is its own affair: luapark.run raises it, and a script ends
- * with it as luajit does. */
+ * with it as luajit does.  The error of a goroutine in a bubble ends that, and nothing else:
+ * synctest.run raises the report, and onerror's function is not asked. */
 #include "lua/panic.h"
 
 /* What A_FAILED has of a goroutine. */
@@ -171,7 +172,10 @@ static void makereport(lua_State *S, const struct failure *f)
 	luaL_pushresult(&b);
 	size_t len;
 	const char *s = lua_tolstring(S, -1, &len);
-	panic_keep(s, len);
+	if (f->gp->flags & GF_BUBBLE)
+		bubble_fail(f->gp->inbubble->b, s, len);
+	else
+		panic_keep(s, len);
 }
 
 static int reportfailure(lua_State *S)
@@ -218,7 +222,7 @@ static int settle(lua_State *S)
 	lua_State *co = f->co;
 	pushfailure(S, f);
 	if (!isasked(S)) {
-		if (f->status == 0 && onerror_isset()) {
+		if (f->status == 0 && !(f->gp->flags & GF_BUBBLE) && onerror_isset()) {
 			ask(S, f);
 			f->end = END_ASKING;
 			return 0;
@@ -239,6 +243,13 @@ bool panic_failed(struct lstate *ls, G *gp, lua_State *co, int status)
 {
 	struct failure f = {.ls = ls, .gp = gp, .co = co, .status = status};
 	gp->flags |= GF_NOREUSE;
+	if (lp_unlikely(gp->flags & GF_BUBBLE)) {
+		if (!bubble_isover(gp) && !host_protected(ls, settle, &f)) {
+			lua_settop(ls->service, 0);
+			bubble_fail(gp->inbubble->b, "not enough memory", 17);
+		}
+		return false;
+	}
 	if (gp->id == ls->mainid) {
 		lua_settop(ls->results, 0);
 		lua_xmove(co, ls->results, 1);
@@ -261,7 +272,8 @@ void panic_goexit(struct lstate *ls, G *gp)
 		lua_settop(ls->service, 0);
 		panic_keepplain(gp);
 	}
-	schedstop("uncaught error");
+	if (!(gp->flags & GF_BUBBLE))
+		schedstop("uncaught error");
 }
 
 bool panic_unanswered(void)

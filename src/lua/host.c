@@ -161,6 +161,8 @@ static enum gout rung(G *gp)
 {
 	struct lstate *ls = gp->p->lua;
 	lua_State *co = gp->L;
+	if (host_isover(ls, gp) && (!co || lua_status(co) == 0)) /* and it has not begun */
+		return GOUT_EXIT;
 	if (lp_unlikely(!co))
 		co = startg(ls, gp);
 	int n = (int)gp->nval;
@@ -191,11 +193,14 @@ static enum gout rung(G *gp)
 const char *host_nopark(lua_State *L, struct lstate *ls)
 {
 	G *gp = hostcurg(ls);
-	if (host_yields(L, gp))
+	bool over = host_isover(ls, gp);
+	if (host_yields(L, gp) && !over)
 		return NULL;
 	if (!gp)
 		return "cannot wait outside a goroutine (see luapark.run)";
 	const char *busy = vm_busy(L);
+	if (over)
+		return synctest_over;
 	if (busy) {
 		snprintf(ls->why, sizeof ls->why, "cannot wait in %s", busy);
 		return ls->why;
@@ -413,6 +418,7 @@ static const struct schedops ops = {
 	.netpoll = netpoll,
 	.netblock = netblock,
 	.stoptimer = timer_unpark,
+	.decide = timer_decide,
 	.wakenetpoll = netpoll_wake,
 	.openp = state_openp,
 	.closep = state_closep,

@@ -16,6 +16,7 @@
 
 #include "lua/vm.h"
 #include "park/obj.h"
+#include "sched/bubble.h"
 #include "sched/sched.h"
 
 enum {
@@ -23,6 +24,7 @@ enum {
 	A_RECORDS, /* functions and arguments of Gs that have not run (record.c) */
 	A_HANDLE,  /* gindex -> its handle, while it lives here */
 	A_FOREIGN, /* slot -> a handle of a G that lives elsewhere, or no more; weak */
+	A_OWN,	   /* number -> a bubble's own handle, in messages to its own Gs (write.c) */
 	A_TEXT,	   /* gindex -> the user's own wait reason */
 	A_PROXY,   /* gindex -> what coroutine.running() says in it */
 	A_HANDLEMT, /* the metatable of handles */
@@ -32,6 +34,7 @@ enum {
 	A_CARRY,   /* function(value, what for): the value as another G shall see it */
 	A_CONTEXT, /* function(context): what others must know of it (share.c) */
 	A_EXITS,   /* slot -> what is to be ended with a goroutine (exits.lua) */
+	A_EXITING, /* function(): what a goroutine does before it ends where it stands (init.lua) */
 	A_BOOT,	   /* function(message): what a G that came as a message runs */
 	A_XPCALL,  /* what each G's function is called by, */
 	A_HANDLER, /* and what an uncaught error is given to */
@@ -71,6 +74,7 @@ struct lstate {
 	atomic_flg closes; /* the state is being closed, or was (p0's): no signal may touch it, and what yet runs in it are finalizers */
 	/* idlegc.c */
 	bool collecting; /* a cycle that idle time began is under way; */
+	uint32_t nown;	 /* numbers that A_OWN has given out */
 	int kept;	 /* KB that were left when the last one ended */
 };
 
@@ -213,6 +217,12 @@ static inline bool host_yields(lua_State *L, const G *gp)
 	return lp_likely(gp != NULL) && lp_likely(L == gp->L) && lp_likely(lua_isyieldable(L));
 }
 
+/* gp, running, is in a bubble that has ended. */
+static inline bool host_isover(const struct lstate *ls, const G *gp)
+{
+	return lp_unlikely(ls->pp->view.bubble != 0) && gp && bubble_isover(gp);
+}
+
 /* Why the running function may not park here, in words; NULL if it may, and then
  * host_park will not fail.  Ask before telling anybody that gp waits. */
 const char *host_nopark(lua_State *L, struct lstate *ls);
@@ -254,6 +264,15 @@ void lib_http_open(lua_State *L, struct lstate *ls);
 void lib_share_open(lua_State *L, struct lstate *ls);
 void lib_sync_open(lua_State *L, struct lstate *ls);
 void lib_values_open(lua_State *L, struct lstate *ls);
+void lib_synctest_open(lua_State *L, struct lstate *ls);
+
+/* lib_synctest.c */
+
+/* Why who is in a bubble that has ended must not wait. */
+extern const char synctest_over[];
+/* gp, running, is in a bubble that has ended, and wants to wait all the same: if it has wanted that
+ * too often it is ended where it stands.  sel: the sudog that stands for its wait, or 0: it is in no line. */
+void synctest_insists(lua_State *L, struct lstate *ls, G *gp, uint32_t sel);
 
 /* gp, which may be loading modules, is dead: who waits for them goes on. */
 void lib_require_gdead(struct lstate *ls, G *gp);

@@ -80,6 +80,10 @@ static void onhook(lua_State *L, lua_Debug *ar)
 	if (vm_busy(L) || L == ls->service || isours(L))
 		return;
 	disarm(L, ls);
+	if (host_isover(ls, gp)) {
+		synctest_insists(L, ls, gp, 0);
+		luaL_error(L, "%s", synctest_over);
+	}
 	if (schedinterrupted(ls->pp) && cstack_spare(&ls->pp->stacks)) {
 		int hook = vm_savehook(L);
 		gopreempt_stk(gp);

@@ -116,7 +116,7 @@ static int l_park(lua_State *L)
 	struct lstate *ls = hostof(L);
 	const struct pview *view = &ls->pp->view;
 	G *gp = hostcurg(ls);
-	if (host_yields(L, gp)) {
+	if (host_yields(L, gp) && !host_isover(ls, gp)) {
 		gp->sel = view->sel;
 		gp->nval = 0;
 		host_yieldpark(L, ls, gp, (enum waitreason)view->reason);
@@ -124,6 +124,8 @@ static int l_park(lua_State *L)
 	}
 	const char *why = host_nopark(L, ls);
 	if (why) {
+		if (host_isover(ls, gp))
+			synctest_insists(L, ls, gp, view->sel);
 		lua_pushstring(L, why);
 		return 1;
 	}
@@ -131,20 +133,41 @@ static int l_park(lua_State *L)
 	return host_parkret(L, ls, (enum waitreason)view->reason, 0);
 }
 
-/* parkfor(seconds): the same; after that time the waker is the timer, and says 0 */
-static int l_parkfor(lua_State *L)
+/* parkuntil(when, real): the same; when the goroutine's clock says so, or, if real, the real one,
+ * the waker is the timer, and says 0 */
+static int l_parkuntil(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
-	int64_t ns = checkseconds(L, 1);
-	if (!host_nopark(L, ls))
-		timer_parkfor(hostcurg(ls), ns);
+	double when = luaL_checknumber(L, 1);
+	const char *why = host_nopark(L, ls);
+	G *gp = hostcurg(ls);
+	if (why)
+		return l_park(L);
+	if (lp_unlikely(ls->pp->view.bubble != 0) && !lua_toboolean(L, 2))
+		bubble_timer(gp, when);
+	else
+		timer_park(gp, nanoseconds(when));
 	return l_park(L);
 }
 
-/* nopark() -> why the running function may not wait, or nil */
+/* parknews(): parks until somebody who has decided the goroutine's wait brings the news, which is
+ * certain */
+static int l_parknews(lua_State *L)
+{
+	struct lstate *ls = hostof(L);
+	const struct pview *view = &ls->pp->view;
+	hostcurg(ls)->sel = view->sel;
+	return host_parkret(L, ls, (enum waitreason)view->reason, 0);
+}
+
+/* nopark([inline]) -> why the running function may not wait, or nil.  inline: it stands in a line. */
 static int l_nopark(lua_State *L)
 {
-	lua_pushstring(L, host_nopark(L, hostof(L)));
+	struct lstate *ls = hostof(L);
+	const char *why = host_nopark(L, ls);
+	if (why && host_isover(ls, hostcurg(ls)) && !lua_toboolean(L, 1))
+		synctest_insists(L, ls, hostcurg(ls), 0);
+	lua_pushstring(L, why);
 	return 1;
 }
 
@@ -167,10 +190,12 @@ static int l_gosched(lua_State *L)
 {
 	struct lstate *ls = hostof(L);
 	G *gp = hostcurg(ls);
-	if (host_yields(L, gp)) {
+	if (host_yields(L, gp) && !host_isover(ls, gp)) {
 		ls->yield = GOUT_GOSCHED;
 		return lua_yield(L, 0);
 	}
+	if (host_isover(ls, gp))
+		synctest_insists(L, ls, gp, 0);
 	const char *why = host_nopark(L, ls);
 	if (why)
 		return luaL_error(L, "%s", why);
@@ -187,6 +212,8 @@ static int l_gopark(lua_State *L)
 	const char *reason = lua_tostring(L, 3);
 	const char *why = host_nopark(L, ls);
 	if (why) {
+		if (host_isover(ls, hostcurg(ls)))
+			synctest_insists(L, ls, hostcurg(ls), 0);
 		lua_pushlightuserdata(L, &host_parkerr);
 		lua_pushstring(L, why);
 		lua_pushboolean(L, 1);
@@ -268,6 +295,8 @@ static int l_goready(lua_State *L)
 	if (!gp || !handle_id(L, ls, 1, &h))
 		return notparked(L);
 	int n = lua_gettop(L) - 1;
+	if (gp->p == ls->pp && (gp->flags & GF_BUBBLE) && bubble_current(ls->pp) != gp->inbubble->b)
+		return luaL_error(L, "goready of goroutine of a synctest bubble from outside");
 	if (gp->p == ls->pp) {
 		if (readgstatus(gp) != Gwaiting || !(gp->flags & GF_GOPARK))
 			return notparked(L);
@@ -407,7 +436,7 @@ static int l_stack(lua_State *L)
 	return 1;
 }
 
-/* Tests only: ntimers() -> how many goroutines of this P wait with a deadline */
+/* Tests only: ntimers() -> how many goroutines of this P wait with a deadline, on the real clock */
 static int l_ntimers(lua_State *L)
 {
 	lua_pushinteger(L, (lua_Integer)hostof(L)->pp->timers->heap.len);
@@ -437,14 +466,15 @@ static void pushaddresses(lua_State *L, struct lstate *ls)
 	ADDRESS("vals", sudogs.val);
 	ADDRESS("ready", ffi_ready);
 	ADDRESS("sudogrefill", ffi_sudogrefill);
-	ADDRESS("now", clocknow);
+	ADDRESS("now", bubble_clock);
+	ADDRESS("clock", clocknow);
 #undef ADDRESS
 }
 
 static void pushreasons(lua_State *L)
 {
 	lua_newtable(L);
-#define X(name, text, event) (lua_pushinteger(L, WR_##name), lua_setfield(L, -2, #name));
+#define X(name, text, event, durable) (lua_pushinteger(L, WR_##name), lua_setfield(L, -2, #name));
 	WAITREASONS(X)
 #undef X
 }
@@ -453,7 +483,7 @@ void lib_proc_open(lua_State *L, struct lstate *ls)
 {
 	static const luaL_Reg funcs[] = {
 		{"goexit", l_goexit},	{"exit", l_exit},
-		{"run", l_run},		{"park", l_park},	{"parkfor", l_parkfor}, {"nopark", l_nopark},	{"sleep", l_sleep},
+		{"run", l_run},		{"park", l_park},	{"parkuntil", l_parkuntil}, {"parknews", l_parknews}, {"nopark", l_nopark},	{"sleep", l_sleep},
 		{"gosched", l_gosched}, {"gopark", l_gopark},	{"goready", l_goready},
 		{"getg", l_getg},	{"stack", l_stack},	{"spawn", l_spawn},
 		{"gomaxprocs", l_gomaxprocs}, {"numcpu", l_numcpu},	{"print", l_print},

@@ -167,6 +167,7 @@ void lib_sync_open(lua_State *L, struct lstate *ls)
 	ADDRESS("cond_leave", cond_leave);
 	ADDRESS("once_begin", once_begin);
 	ADDRESS("once_end", once_end);
+	ADDRESS("once_leave", once_leave);
 	ADDRESS("semaphore_acquire", semaphore_acquire);
 	ADDRESS("semaphore_release", semaphore_release);
 	ADDRESS("semaphore_leave", semaphore_leave);

@@ -22,6 +22,7 @@ enum tag {
 	T_G,	 /* slot, id */
 	T_KNOWN, /* length, name */
 	T_MODULE, /* reference to its name */
+	T_OWN,	 /* number of what a bubble has made: in the state that wrote it (A_OWN) */
 	T_SMALL = 0x40, /* and above: an integer by itself */
 	T_SMALLEST = -32 /* which T_SMALL means */
 };

@@ -13,7 +13,7 @@ void host_pushreason(lua_State *L, struct lstate *ls, G *gp)
 	} else {
 		lua_pushstring(L, waitreasontext[load_relaxed(&gp->reason)]);
 	}
-	int64_t minutes = st == Gwaiting && gp->p == ls->pp ? (ls->pp->now - gp->waitsince) / 60000000000 : 0;
+	int64_t minutes = st == Gwaiting && gp->p == ls->pp && !(gp->flags & GF_BUBBLE) ? (ls->pp->now - gp->waitsince) / 60000000000 : 0;
 	if (minutes > 0) {
 		lua_pushfstring(L, ", %d minutes", (int)minutes);
 		lua_concat(L, 2);
@@ -24,8 +24,14 @@ void host_pushtitle(lua_State *L, struct lstate *ls, G *gp)
 {
 	lua_pushfstring(L, "goroutine %f [", (lua_Number)gp->id);
 	host_pushreason(L, ls, gp);
+	if (gp->p == ls->pp && (gp->flags & GF_BUBBLE)) {
+		const struct bubbled *in = gp->inbubble;
+		lua_pushfstring(L, "%s, synctest bubble %d", in->durable ? " (durable)" : "", (int)in->b->id);
+	} else {
+		lua_pushliteral(L, "");
+	}
 	lua_pushliteral(L, "]");
-	lua_concat(L, 3);
+	lua_concat(L, 4);
 }
 
 void host_pushcreatedby(lua_State *L, const G *gp)

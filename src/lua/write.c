@@ -145,6 +145,24 @@ static void known(struct encoder *e, const struct known *k)
 	buf_put(&e->body, k->name, len);
 }
 
+/* What a bubble has made, of the kind on top, which never leaves its P: but a G that is started by
+ * spawn does not, either. */
+static bool own(struct encoder *e)
+{
+	lua_State *L = e->L;
+	struct lstate *ls = e->ls;
+	if (e->mode != CODEC_COPY || ls->pp->view.bubble == 0)
+		return encode_fail(e, "a %s of a synctest bubble", lua_tostring(L, -1));
+	lua_pop(L, 1);
+	host_pushanchor(L, ls, A_OWN);
+	lua_pushvalue(L, -2);
+	lua_rawseti(L, -2, (int)++ls->nown);
+	lua_pop(L, 1);
+	buf_byte(&e->body, T_OWN);
+	buf_varint(&e->body, ls->nown);
+	return true;
+}
+
 static bool table(struct encoder *e)
 {
 	lua_State *L = e->L;
@@ -158,6 +176,14 @@ static bool table(struct encoder *e)
 		buf_byte(&e->body, T_SHARED);
 		buf_varint(&e->body, i);
 		return true;
+	}
+	if (lua_getmetatable(L, -1)) {
+		lua_pushliteral(L, "__own"); /* bubble.lua */
+		lua_rawget(L, -2);
+		lua_remove(L, -2);
+		if (lua_isstring(L, -1))
+			return own(e);
+		lua_pop(L, 1);
 	}
 	if (e->mode == CODEC_COPY && encode_module(e))
 		return true;

@@ -33,6 +33,13 @@ enum oncestate once_begin(struct honce *once, int32_t s)
 	return was;
 }
 
+void once_leave(struct honce *once, int32_t s)
+{
+	lock(&once->lock);
+	lineleave(&once->line, s);
+	unlock(&once->lock);
+}
+
 void once_end(struct honce *once)
 {
 	lock(&once->lock);

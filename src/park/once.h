@@ -23,5 +23,7 @@ struct honce *once_new(void);
  * somebody else does, and s, if not 0, is in the line; ONCE_OVER: what was done is seen. */
 enum oncestate once_begin(struct honce *once, int32_t s);
 void once_end(struct honce *once);
+/* s, whose wait was decided elsewhere, leaves the line it may still stand in. */
+void once_leave(struct honce *once, int32_t s);
 
 #endif

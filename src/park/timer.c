@@ -92,6 +92,11 @@ void timer_unpark(G *gp)
 	drop(load_relaxed(&gp->p)->timers, t);
 }
 
+bool timer_decide(const G *gp)
+{
+	return gp->sel == 0 || sudogdecide((int32_t)gp->sel, DONE_YES);
+}
+
 int64_t timers_run(P *pp, int64_t now)
 {
 	struct timers *ts = pp->timers;
@@ -101,7 +106,7 @@ int64_t timers_run(P *pp, int64_t now)
 			return it->key;
 		struct timer *t = oftimer(it);
 		G *gp = t->gp;
-		if (gp->sel == 0 || sudogdecide((int32_t)gp->sel, DONE_YES)) {
+		if (timer_decide(gp)) {
 			/* The wait is decided before anybody else can look. */
 			gp->flags |= GF_TIMEOUT;
 			goreadylast(gp, 0); /* which stops the timer */

@@ -25,7 +25,7 @@ struct timers {
 void timers_init(P *pp);
 void timers_term(P *pp);
 
-/* The clock of goroutines, in seconds: what lp.now() says.  Any M. */
+/* The real clock, in seconds: what lp.now() says outside of bubbles.  Any M. */
 double clocknow(void);
 
 /* Seconds as nanoseconds, rounded up; less than 0 is 0, and 292 years are for ever. */
@@ -41,6 +41,8 @@ void timer_park(G *gp, int64_t when);
 void timer_parkfor(G *gp, int64_t ns);
 /* The scheduler's stoptimer. */
 void timer_unpark(G *gp);
+/* The scheduler's decide. */
+bool timer_decide(const G *gp);
 
 /* The scheduler's timers: fires what is due; when the next one is, or 0. */
 int64_t timers_run(P *pp, int64_t now);

@@ -14,7 +14,7 @@
 #include "sched/sched.h"
 
 const char *const waitreasontext[WR_COUNT] = {
-#define X(name, text, event) text,
+#define X(name, text, event, durable) text,
 	WAITREASONS(X)
 #undef X
 };

@@ -35,32 +35,40 @@ typedef struct P P;
  *   preempted  stopped itself because it was asked to; on no queue yet */
 enum gstatus { Gidle, Grunnable, Grunning, Gsyscall, Gwaiting, Gdead, Gpreempted };
 
-/* Why a G waits.  One list makes the enum, the text, and whether the event
- * that ends the wait comes from outside (so that the waiting G is alive: see
- * checkdead in stop.c). */
+/* Why a G waits.  One list makes the enum, the text, whether the event that ends
+ * the wait comes from outside (so that the waiting G is alive: see checkdead in
+ * stop.c), and whether a G of a bubble is durably blocked by it (bubble.h).  The
+ * OWN ones are those of a bubble's G for what its bubble has made. */
 #define WAITREASONS(X)                         \
-	X(NONE, "", 0)                         \
-	X(USER, "gopark", 0)                   \
-	X(CHANRECV, "chan receive", 0)         \
-	X(CHANSEND, "chan send", 0)            \
-	X(CHANNIL, "chan receive (nil chan)", 0) \
-	X(SELECT, "select", 0)                 \
-	X(SELECTNOCASES, "select (no cases)", 0) \
-	X(SLEEP, "sleep", 1)                   \
-	X(WAITGROUP, "sync.WaitGroup.Wait", 0) \
-	X(MUTEX, "sync.Mutex.Lock", 0)         \
-	X(RLOCK, "sync.RWMutex.RLock", 0)      \
-	X(RWLOCK, "sync.RWMutex.Lock", 0)      \
-	X(COND, "sync.Cond.Wait", 0)           \
-	X(ONCE, "sync.Once.Do", 0)             \
-	X(SEMAPHORE, "semaphore acquire", 0)   \
-	X(IO, "IO wait", 1)                    \
-	X(RESOLVE, "DNS lookup", 1)            \
-	X(REQUIRE, "require", 0)               \
-	X(ONERROR, "onerror", 0)
+	X(NONE, "", 0, 0)                      \
+	X(USER, "gopark", 0, 1)                \
+	X(CHANRECV, "chan receive", 0, 0)      \
+	X(CHANSEND, "chan send", 0, 0)         \
+	X(CHANNIL, "chan receive (nil chan)", 0, 1) \
+	X(SELECT, "select", 0, 0)              \
+	X(SELECTNOCASES, "select (no cases)", 0, 1) \
+	X(SLEEP, "sleep", 1, 1)                \
+	X(WAITGROUP, "sync.WaitGroup.Wait", 0, 0) \
+	X(MUTEX, "sync.Mutex.Lock", 0, 0)      \
+	X(RLOCK, "sync.RWMutex.RLock", 0, 0)   \
+	X(RWLOCK, "sync.RWMutex.Lock", 0, 0)   \
+	X(COND, "sync.Cond.Wait", 0, 1)        \
+	X(ONCE, "sync.Once.Do", 0, 0)          \
+	X(SEMAPHORE, "semaphore acquire", 0, 0) \
+	X(IO, "IO wait", 1, 0)                 \
+	X(RESOLVE, "DNS lookup", 1, 0)         \
+	X(REQUIRE, "require", 0, 0)            \
+	X(ONERROR, "onerror", 0, 0)            \
+	X(OWNRECV, "chan receive", 0, 1)       \
+	X(OWNSEND, "chan send", 0, 1)          \
+	X(OWNSELECT, "select", 0, 1)           \
+	X(OWNWAITGROUP, "sync.WaitGroup.Wait", 0, 1) \
+	X(OWNSEMAPHORE, "semaphore acquire", 0, 1) \
+	X(SYNCTESTRUN, "synctest.Run", 0, 0)   \
+	X(SYNCTESTWAIT, "synctest.Wait", 0, 1)
 
 enum waitreason {
-#define X(name, text, event) WR_##name,
+#define X(name, text, event, durable) WR_##name,
 	WAITREASONS(X)
 #undef X
 	WR_COUNT
@@ -85,9 +93,12 @@ enum {
 	GF_PACKED = 4096,  /* fresh, and a message (G.mail): any P may run it */
 	GF_LOCKED = 8192,  /* only one M may run it: that whose lockedg it is */
 	GF_FAILING = 16384, /* its function has failed, and the Lua floor knows by what */
+	GF_BUBBLE = 32768, /* in a bubble: inbubble */
 };
 
 struct timer;
+struct bubble;
+struct bubbled;
 
 /* Why a G left its C stack for g0.  After the first three the stack is free
  * again; after the others the G still stands on it (or has thrown it away). */
@@ -107,7 +118,10 @@ struct G {
 	struct cstack *stk; /* running, or parked inside a C call; NULL otherwise */
 	atomic_ptr(P) p;    /* home, once started: only its owner may ready or run it.  NULL while packed */
 	struct timer *timer; /* what ends the wait at its deadline */
-	int64_t waitsince;   /* ns, the P's last look at the clock when it parked */
+	union {
+		int64_t waitsince; /* ns, the P's last look at the clock when it parked */
+		struct bubbled *inbubble; /* GF_BUBBLE: what its bubble knows of it (bubble.h) */
+	};
 	uint64_t parent;     /* id of the G that created it */
 	uint32_t slot;
 	uint32_t schedlink; /* slot of the next G in a list; 0 ends it */
@@ -161,6 +175,7 @@ struct pview {
 	int32_t wake;	    /* what the waker of the running G said; read it first thing after a park */
 	uint32_t reason;    /* arguments of the next park: enum waitreason, */
 	uint32_t sel;	    /* and G.sel */
+	int32_t bubble;	    /* the id of the running G's bubble; 0: it is in none */
 };
 
 struct timers;
@@ -208,6 +223,7 @@ struct P {
 	bool sysstopped;   /* the world stopped while its M was in a system call.  Under sched.lock */
 	M *heir;	   /* the M that its own shall hand it to, */
 	G *first;	   /* and the G, locked to that, which it is to run first */
+	struct bubble *bubbles;	 /* bubble.c */
 	struct timers *timers;	 /* park/timer.c */
 	struct netpoll *netpoll; /* park/netpoll.c */
 	struct lstate *lua;	 /* lua/host.c */
@@ -271,6 +287,9 @@ struct schedops {
 	void (*netblock)(P *pp, int64_t until);
 	/* gp stops waiting before its timer fired. */
 	void (*stoptimer)(G *gp);
+	/* gp's wait ends, since its time has come: false if somebody has decided it already.
+	 * NULL: nobody ever has. */
+	bool (*decide)(const G *gp);
 	/* Ends a netblock.  Any thread, and in a signal handler. */
 	void (*wakenetpoll)(P *pp);
 

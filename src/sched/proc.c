@@ -36,6 +36,7 @@
 
 #include "base/os.h"
 #include "base/randord.h"
+#include "sched/bubble.h"
 #include "sched/sched.h"
 
 enum {
@@ -151,14 +152,23 @@ void newproc(P *pp, G *gp, uint32_t site)
 {
 	store_relaxed(&gp->p, pp);
 	gp->flags = GF_FRESH;
+	if (lp_unlikely(pp->view.bubble))
+		bubble_join(bubble_current(pp), gp);
 	born(pp, gp, site);
 	runqput(pp, gp, true);
 }
 
 void newprocpacked(P *pp, G *gp, uint32_t site)
 {
-	store_relaxed(&gp->p, NULL);
 	gp->flags = GF_FRESH | GF_PACKED;
+	if (lp_unlikely(pp->view.bubble)) { /* whose Gs are all on one P */
+		store_relaxed(&gp->p, pp);
+		bubble_join(bubble_current(pp), gp);
+		born(pp, gp, site);
+		runqput(pp, gp, true);
+		return;
+	}
+	store_relaxed(&gp->p, NULL);
 	born(pp, gp, site);
 	stealqput(pp, gp);
 	wakep();
@@ -176,7 +186,7 @@ void newprocat(P *pp, G *gp, uint32_t site, P *home)
 static bool isevent(const G *gp)
 {
 	static const uint8_t event[WR_COUNT] = {
-#define X(name, text, event) event,
+#define X(name, text, event, durable) event,
 		WAITREASONS(X)
 #undef X
 	};
@@ -186,8 +196,10 @@ static bool isevent(const G *gp)
 static void countevent(G *gp)
 {
 	bool is = readgstatus(gp) == Gwaiting && isevent(gp);
-	if (is == !!(gp->flags & GF_EVENT))
+	if (lp_likely(is == !!(gp->flags & GF_EVENT)))
 		return;
+	if (is && (gp->flags & GF_BUBBLE) && gp->inbubble->durable)
+		return; /* the event would be the bubble's own */
 	gp->flags ^= GF_EVENT;
 	gp->p->nevent += is ? 1 : -1u;
 }
@@ -195,6 +207,8 @@ static void countevent(G *gp)
 void gsetdaemon(G *gp, bool daemon)
 {
 	daemon = daemon && !(gp->flags & GF_FAILING);
+	if (lp_unlikely(gp->flags & GF_BUBBLE))
+		bubble_daemon(gp, daemon);
 	gp->flags = (uint16_t)(daemon ? gp->flags | GF_DAEMON : gp->flags & ~GF_DAEMON);
 	countevent(gp);
 }
@@ -205,10 +219,14 @@ static void unpark(G *gp)
 	/* On to the next even number: a gopark that was readied has added one already. */
 	store_relaxed(&gp->parkseq, (load_relaxed(&gp->parkseq) | 1) + 1);
 	gp->sel = 0;
-	if (gp->flags & GF_EVENT) {
-		lp_assert(gp->p->nevent > 0);
-		gp->flags &= (uint16_t)~GF_EVENT;
-		gp->p->nevent--;
+	if (gp->flags & (GF_EVENT | GF_BUBBLE)) {
+		if (gp->flags & GF_BUBBLE)
+			bubble_unparked(gp);
+		if (gp->flags & GF_EVENT) {
+			lp_assert(gp->p->nevent > 0);
+			gp->flags &= (uint16_t)~GF_EVENT;
+			gp->p->nevent--;
+		}
 	}
 	if (gp->timer)
 		sched.ops.stoptimer(gp);
@@ -230,7 +248,8 @@ static void readyhere(G *gp, int32_t wake)
 void goready(G *gp, int32_t wake)
 {
 	const M *mp = getm();
-	bool detour = lp_unlikely(sched.stress) && readgstatus(gp) == Gwaiting && mp && randnext(&mp->p->rand) % 4 == 0;
+	bool detour = lp_unlikely(sched.stress) && readgstatus(gp) == Gwaiting && !(gp->flags & GF_BUBBLE) && mp &&
+		      randnext(&mp->p->rand) % 4 == 0; /* a bubble would find all blocked meanwhile */
 	if (lp_likely(!mp || mp->p == gp->p) && lp_likely(!detour)) { /* the host's is p0's */
 		readyhere(gp, wake);
 		return;
@@ -258,28 +277,44 @@ bool gclaim(G *gp, uint64_t id)
 	return (seq & 1) && load_relaxed(&gp->id) == id && cas_acqrel(&gp->parkseq, &seq, seq + 1);
 }
 
-/* Returns gp if it shall go on at once. */
-static G *park(P *pp, G *gp)
+/* gp, of a bubble or in gopark, waits; or it has been readied before that.  Returns gp if it shall
+ * go on at once. */
+static __attribute__((noinline)) G *parkslowly(const P *pp, G *gp)
 {
-	gp->waitsince = pp->now;
-	casgstatus(gp, Grunning, Gwaiting);
+	struct bubble *b = gp->flags & GF_BUBBLE ? gp->inbubble->b : NULL;
+	if (b)
+		bubble_parked(gp);
+	else
+		gp->waitsince = pp->now;
 	countevent(gp);
-	if (lp_likely(!(gp->flags & (GF_GOPARK | GF_WOKEN))))
-		return NULL;
 	if (gp->flags & GF_WOKEN) {
 		gp->flags &= (uint16_t)~GF_WOKEN;
 		unpark(gp);
 		return gp;
 	}
-	uint32_t seq = load_relaxed(&gp->parkseq) | 1;
-	store_release(&gp->parkseq, seq); /* from here on goready may claim it */
-	if (sched.ops.unlockf(gp))
-		return NULL;
-	/* An unlockf that let somebody ready gp and then refused to park would run it twice. */
-	if (!cas_acqrel(&gp->parkseq, &seq, seq + 1))
-		return NULL;
-	unpark(gp);
-	return gp;
+	if (gp->flags & GF_GOPARK) {
+		uint32_t seq = load_relaxed(&gp->parkseq) | 1;
+		store_release(&gp->parkseq, seq); /* from here on goready may claim it */
+		/* An unlockf that let somebody ready gp and then refused to park would run it twice. */
+		if (!sched.ops.unlockf(gp) && cas_acqrel(&gp->parkseq, &seq, seq + 1)) {
+			unpark(gp);
+			return gp;
+		}
+	}
+	if (b)
+		bubble_turn(b);
+	return NULL;
+}
+
+/* Returns gp if it shall go on at once. */
+static G *park(const P *pp, G *gp)
+{
+	casgstatus(gp, Grunning, Gwaiting);
+	if (lp_unlikely(gp->flags & (GF_GOPARK | GF_WOKEN | GF_BUBBLE)))
+		return parkslowly(pp, gp);
+	gp->waitsince = pp->now;
+	countevent(gp);
+	return NULL;
 }
 
 static void gdead(P *pp, G *gp)
@@ -290,9 +325,12 @@ static void gdead(P *pp, G *gp)
 		gp->flags |= GF_NOREUSE; /* its slot goes back */
 	if (!sched.ops.gdead(gp))
 		gp->L = NULL;
+	struct bubble *b = lp_unlikely(gp->flags & GF_BUBBLE) ? bubble_left(gp) : NULL;
 	store_relaxed(&gp->id, 0);
 	store_relaxed(&pp->nlive, load_relaxed(&pp->nlive) - 1);
 	gfput(pp, gp);
+	if (lp_unlikely(b != NULL))
+		bubble_turn(b);
 }
 
 /* Takes gp from how it left its stack to where it belongs now.  Returns the G
@@ -343,9 +381,10 @@ static G *execute(M *mp, P *pp, G *gp)
 	if (gp->stk == NULL && (gp->stk = cstackget(&pp->stacks)) == NULL)
 		throw("no C stack for a goroutine");
 	casgstatus(gp, Grunnable, Grunning);
-	if (gp->flags & GF_FRESH) {
+	if (gp->flags & (GF_FRESH | GF_BUBBLE)) {
+		pp->nhome += (gp->flags & GF_FRESH) != 0;
 		gp->flags &= (uint16_t)~(GF_FRESH | GF_STAYS);
-		pp->nhome++;
+		pp->view.bubble = gp->flags & GF_BUBBLE ? gp->inbubble->b->id : 0;
 	}
 	store_relaxed(&pp->schedtick, load_relaxed(&pp->schedtick) + 1);
 	if (lp_unlikely(load_relaxed(&pp->preempt))) /* it was for the one before */
@@ -360,6 +399,8 @@ static G *execute(M *mp, P *pp, G *gp)
 		return exitsyscall0(mp, gp);
 	}
 	pp->view.cur = 0;
+	if (lp_unlikely(pp->view.bubble))
+		pp->view.bubble = 0;
 	if (lp_unlikely(why >= GOUT_PARKSTK))
 		fpenv_set(mp->fpenv);
 	return left(pp, gp, why);
@@ -458,6 +499,8 @@ void gkillall(void)
 		while (stealqget(pp) != NULL || runqget(pp) != NULL)
 			;
 	}
+	for (uint32_t i = 0; i < sched.maxprocs && load_relaxed(&sched.allp[i]); i++)
+		bubble_killall(load_relaxed(&sched.allp[i]));
 	for (G *gp = gnext(0); gp; gp = gnext(gp->slot + 1)) {
 		P *pp = gp->p ? gp->p : &p0;
 		store_relaxed(&gp->p, pp);
@@ -473,4 +516,6 @@ void gkillall(void)
 		}
 		gdead(pp, gp);
 	}
+	for (uint32_t i = 0; i < sched.maxprocs && load_relaxed(&sched.allp[i]); i++)
+		bubble_forgetall(load_relaxed(&sched.allp[i]));
 }

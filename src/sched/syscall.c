@@ -15,6 +15,7 @@
  * whenever the G is to run (Go's startlockedm), and gives it away when the G has parked
  * (stoplockedm). */
 #include "base/os.h"
+#include "sched/bubble.h"
 #include "sched/sched.h"
 
 static bool take(P *pp, M *mp)
@@ -29,6 +30,7 @@ void entersyscall(G *gp)
 	P *pp = mp->p;
 	casgstatus(gp, Grunning, Gsyscall);
 	pp->view.cur = 0;
+	pp->view.bubble = 0;
 	store_relaxed(&pp->syscalltick, load_relaxed(&pp->syscalltick) + 1);
 	mp->oldp = pp;
 	mp->p = NULL; /* signal handlers look at it */
@@ -43,6 +45,7 @@ void exitsyscall(G *gp)
 	if (lp_likely(take(pp, mp))) {
 		mp->p = pp;
 		pp->view.cur = gp->slot;
+		pp->view.bubble = gp->flags & GF_BUBBLE ? gp->inbubble->b->id : 0;
 		store_relaxed(&pp->schedtick, load_relaxed(&pp->schedtick) + 1); /* a new time slice */
 		casgstatus(gp, Gsyscall, Grunning);
 		return;
