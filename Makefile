@@ -38,7 +38,7 @@ ARCH     := $(shell $(CC) -dumpmachine)
 SWITCH   := $(if $(filter aarch64%,$(ARCH)),arm64_aapcs,amd64_sysv)
 
 # The floors without Lua are compiled once; src/lua once for our LuaJIT and once for the installed one's headers.
-CORE_SRC := $(wildcard src/base/*.c src/asm/*.c src/sched/*.c src/park/*.c)
+CORE_SRC := $(wildcard src/base/*.c src/asm/*.c src/sched/*.c src/park/*.c src/load/*.c)
 LUA_SRC  := $(filter-out src/lua/vm_%.c,$(wildcard src/lua/*.c))
 CORE_OBJ := $(CORE_SRC:src/%.c=$(BUILD)/core/%.o) $(BUILD)/core/asm/switch_$(SWITCH).o
 LLHTTP   := $(patsubst %,$(BUILD)/llhttp/%.o,api http llhttp)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # `make bench`: the same work in Luapark and in Go, in one interleaved run, and whether the aims are reached.
 #
-#   bench/run.sh [NAME...]      all benchmarks, or those named
+#   bench/run.sh [NAME...]      all benchmarks, or those named; load and load_script are load.sh's, beside wrk
 #   ROUNDS=n                    rounds (5)
 #   GO=path LUAPARK=path        other programs than build/bin/luapark and the Go that bench/go.sh finds
 #
@@ -12,6 +12,7 @@
 # Exits 1 where a benchmark failed; an aim that is missed is only marked.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. bench/common.sh
 
 rounds=${ROUNDS:-5}
 luapark=${LUAPARK:-build/bin/luapark}
@@ -57,14 +58,12 @@ nbody_preempt    1 =105
 mandelbrot_preempt 1 =105
 '
 
-say() { echo "bench: $*" >&2; }
-
 # The rows asked for, all without a NAME.
 chosen_rows() {
 	local name
 	for name in "$@"; do
 		if ! grep -q "^$name " <<<"$rows"; then
-			say "no benchmark '$name'; there are: $(awk 'NF && !seen[$1]++ { printf "%s ", $1 }' <<<"$rows")"
+			say "no benchmark '$name'; there are: $(awk 'NF && !seen[$1]++ { printf "%s ", $1 }' <<<"$rows")load load_script"
 			return 1
 		fi
 	done
@@ -78,12 +77,6 @@ build_go() {
 	env GOCACHE="$keep/cache" GOPATH="$keep/path" XDG_CONFIG_HOME="$keep/config" CGO_ENABLED=0 \
 		GOENV=off GOTOOLCHAIN=local GOPROXY=off GOFLAGS=-mod=mod GO111MODULE=off \
 		"$go" build -o "$build/go" bench/go/main.go
-}
-
-# cores N: the last N that this process may use, as a list for taskset; the first ones serve most interrupts.
-cores() {
-	sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status | tr ',' '\n' |
-		while IFS=- read -r first last; do seq "$first" "${last:-$first}"; done | tail -n "$1" | paste -sd,
 }
 
 declare -A broken=() # "side name procs": failed once, so not tried again
@@ -134,10 +127,18 @@ versions() {
 		esac
 	done
 	line+="median of $rounds rounds, on core $(cores "$(sort -rnk2 <<<"$chosen" | awk 'NR == 1 { print $2 }')")"
-	echo "$line of $(nproc --all) x $(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | sort -u | paste -sd/)"
+	echo "$line of $(processors)"
 }
 
-chosen=$(chosen_rows "$@")
+loads=() names=()
+for name in "$@"; do
+	case $name in
+	load | load_script) loads+=("$name") ;;
+	*) names+=("$name") ;;
+	esac
+done
+chosen=$(chosen_rows "${names[@]}")
+if [[ ${#loads[@]} -gt 0 && ${#names[@]} -eq 0 ]]; then exec bench/load.sh "${loads[@]}"; fi
 mkdir -p "$build"
 : >"$results"
 sides=()
@@ -150,4 +151,9 @@ fi
 for ((round = 1; round <= rounds; round++)); do run_round "$round"; done
 awk -f bench/table.awk "$results"
 versions
-[[ ${#broken[@]} -eq 0 ]]
+status=$((${#broken[@]} > 0))
+if [[ $# -eq 0 || ${#loads[@]} -gt 0 ]]; then
+	echo
+	bench/load.sh "${loads[@]}" || status=1
+fi
+exit "$status"

@@ -48,10 +48,10 @@ soak: all install-deps-test
 TEST_CFLAGS = $(CFLAGS) $(if $(LTO),-fno-lto)
 
 # Who asks for one gets both.
-$(BUILD)/spec/c/test: $(TEST_OBJ) $(CORE_OBJ) | $(BUILD)/spec/c/test-small
+$(BUILD)/spec/c/test: $(TEST_OBJ) $(CORE_OBJ) $(LLHTTP) | $(BUILD)/spec/c/test-small
 	$(V)$(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $^ -luv -lm
 
-$(BUILD)/spec/c/test-small: $(SMALL_OBJ)
+$(BUILD)/spec/c/test-small: $(SMALL_OBJ) $(LLHTTP)
 	$(V)$(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $^ -luv -lm
 
 $(BUILD)/spec/c/%.o: spec/c/%.c

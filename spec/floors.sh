@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # spec/floors.sh -- what no compiler checks about src/. Quiet when all is well.
 #
-#   - Folders are floors: base < asm < sched < park < lua < what lies in src itself (the executable). Includes point down, or to the same floor.
+#   - Folders are floors: base < asm < sched < park < load < lua < what lies in src itself (the executable). Includes point down, or to the same floor.
 #   - libuv is known from park/ upwards, Lua from lua/ upwards; LuaJIT's private headers to lua/vm_private.c alone.
 #   - Atomics are spelled in base/atomic.h alone.
 set -euo pipefail
@@ -12,7 +12,7 @@ mapfile -t files < <(find src -name '*.[chS]' | sort)
 
 awk '
 	BEGIN {
-		n = split("base asm sched park lua", name)
+		n = split("base asm sched park load lua", name)
 		for (i = 1; i <= n; i++)
 			height[name[i]] = i
 		height["the executable"] = n + 1

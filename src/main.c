@@ -23,6 +23,7 @@ static const char progname[] = "luapark";
 static void print_usage(void)
 {
 	fputs("usage: luapark [options]... [script [args]...].\n"
+	      "       luapark load ...  Make load on an HTTP server (luapark load -h).\n"
 	      "Available options are:\n"
 	      "  -e chunk  Execute string " LUA_QL("chunk") ".\n"
 	      "  -l name   Require library " LUA_QL("name") ".\n"
@@ -315,6 +316,23 @@ static int handlescript(lua_State *L, char **argv)
 	return domain(L, n);
 }
 
+/* luapark load ...: the load generator, as it is a module, too (lua/luapark/load.lua).  A script of
+ * that name is ./load. */
+static int handleload(lua_State *L, char **argv)
+{
+	static const char chunk[] = "local status = require('luapark.load').command({...})\n"
+				    "if status ~= 0 then luapark.exit(status) end";
+	if (report(L, luaL_loadbuffer(L, chunk, sizeof chunk - 1, "=load")))
+		return 1;
+	int n = 0;
+	while (argv[n + 1])
+		n++;
+	luaL_checkstack(L, n + 3, "too many arguments");
+	for (int i = 1; i <= n; i++)
+		lua_pushstring(L, argv[i]);
+	return domain(L, n);
+}
+
 /* The state ----------------------------------------------------------------- */
 
 /* Puts dir/suffix before package[field], for each suffix. */
@@ -444,8 +462,12 @@ static int pmain(lua_State *L)
 		print_version();
 	if ((a->status = runoptions(L, argv, script < a->argc ? script : a->argc)) != 0)
 		return 0;
-	if (script < a->argc && (a->status = handlescript(L, argv + script)) != 0)
-		return 0;
+	if (script < a->argc) {
+		bool load = strcmp(argv[script], "load") == 0;
+		a->status = load ? handleload(L, argv + script) : handlescript(L, argv + script);
+		if (a->status != 0)
+			return 0;
+	}
 	bool nothing = script >= a->argc && !(flags & (F_OPTION | F_VERSION));
 	if ((flags & F_INTERACTIVE) || (nothing && isatty(STDIN_FILENO))) {
 		if (nothing)

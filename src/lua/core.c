@@ -54,6 +54,7 @@ int luaopen_luapark_core(lua_State *L)
 	lib_net_open(L, ls);
 	lib_syscall_open(L, ls);
 	lib_http_open(L, ls);
+	lib_load_open(L, ls);
 	lib_values_open(L, ls);
 	lib_synctest_open(L, ls);
 	onerror_open(L, ls);

@@ -261,6 +261,7 @@ void lib_require_open(lua_State *L, struct lstate *ls);
 void lib_net_open(lua_State *L, struct lstate *ls);
 void lib_syscall_open(lua_State *L, struct lstate *ls);
 void lib_http_open(lua_State *L, struct lstate *ls);
+void lib_load_open(lua_State *L, struct lstate *ls);
 void lib_share_open(lua_State *L, struct lstate *ls);
 void lib_sync_open(lua_State *L, struct lstate *ls);
 void lib_values_open(lua_State *L, struct lstate *ls);
