@@ -325,6 +325,56 @@ TEST(loader_paces)
 	term();
 }
 
+/* What was due while the server stalled, until the end, is sent after it. */
+TEST(loader_sends_late_what_was_due)
+{
+	listening();
+	conf.interval = 10.0 * (double)MS;
+	conf.duration = 95 * MS; /* 10: at 0, 10, ... 90 ms */
+	with(REQUEST);
+	CHECK_EQ(settle(), LOAD_WAIT);
+	int fd = server();
+	while (nanotime() < ld->start + 150 * MS) {
+		CHECK_EQ(ask(), LOAD_WAIT);
+		pass();
+	}
+	CHECK(!ld->ending);
+	for (int i = 0; i < 10; i++) {
+		takes(fd, REQUEST);
+		says(fd, ANSWER);
+		CHECK_EQ(ask(), i < 9 ? LOAD_WAIT : LOAD_OVER);
+	}
+	CHECK_EQ(load_relaxed(&ld->requests), 10);
+	CHECK_EQ(ld->causes.n, 0);
+	uint64_t late = 0;
+	for (uint32_t i = tally_slot(50000); i < TALLY_SLOTS; i++)
+		late += ld->latency.n[i];
+	CHECK_EQ(late, 10); /* each is at least 60 ms late */
+	close(fd);
+	term();
+}
+
+/* But not for ever: what finds no connection in time is counted as that. */
+TEST(loader_gives_up_what_was_due)
+{
+	listening();
+	conf.interval = 10.0 * (double)MS;
+	conf.duration = 45 * MS; /* 5 */
+	conf.timeout = 30 * MS;
+	with(REQUEST);
+	CHECK_EQ(settle(), LOAD_WAIT);
+	int fd = server();
+	while (ask() == LOAD_WAIT)
+		pass();
+	CHECK_EQ(load_relaxed(&ld->requests), 0);
+	CHECK_EQ(load_relaxed(&ld->errors[LOAD_TIMEOUT]), 5);
+	CHECK_EQ(ld->causes.n, 2);
+	CHECK_EQ(ld->causes.list[0].n, 4); /* not sent */
+	CHECK_EQ(ld->causes.list[1].n, 1); /* no answer */
+	close(fd);
+	term();
+}
+
 TEST(loader_of_a_tiny_rate)
 {
 	listening();

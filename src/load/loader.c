@@ -147,7 +147,7 @@ static enum loadask serve(struct loader *ld, bool *more)
 	}
 	if (ld->conf.interval > 0) {
 		int64_t due = duenext(ld);
-		if (due > ld->now)
+		if (due > ld->now || due >= ld->deadline)
 			return LOAD_OVER;
 		c->due = due;
 	}
@@ -255,13 +255,31 @@ static void begin(struct loader *ld)
 	}
 }
 
+/* Whether the time is up.  With a rate, all that was due before that is sent, however late: requests that a
+ * server's stall has held up until the end would be missing just where they count.  But who is not free
+ * within the timeout will not be. */
+static bool timeisup(struct loader *ld)
+{
+	if (ld->now < ld->deadline)
+		return false;
+	if (ld->conf.interval == 0 || !ld->begun || ld->left == 0 || load_relaxed(&ld->stop) || duenext(ld) >= ld->deadline)
+		return true;
+	if (ld->now - ld->deadline <= ld->conf.timeout)
+		return false;
+	while (ld->left > 0 && duenext(ld) < ld->deadline) {
+		take(ld);
+		load_count(ld, LOAD_TIMEOUT, 0, "no connection was free in time");
+	}
+	return true;
+}
+
 /* What the time has brought.  False: the run is over. */
 static bool clockwork(struct loader *ld)
 {
 	ld->now = nanotime();
 	if (!ld->begun && (ld->nopening == 0 || ld->now - ld->opened > ld->conf.timeout))
 		begin(ld);
-	if (!ld->ending && (load_relaxed(&ld->stop) || ld->now >= ld->deadline || ld->left == 0)) {
+	if (!ld->ending && (load_relaxed(&ld->stop) || ld->left == 0 || timeisup(ld))) {
 		ld->ending = true;
 		ld->end = ld->now < ld->deadline ? ld->now : ld->deadline;
 		if (ld->end < ld->start)
@@ -300,7 +318,7 @@ static int64_t least(int64_t a, int64_t b)
 /* When there is something to do, if nothing comes. */
 static int64_t nexttime(const struct loader *ld)
 {
-	int64_t until = least(ld->tick, ld->ending ? INT64_MAX : ld->deadline);
+	int64_t until = least(ld->tick, ld->ending || ld->now >= ld->deadline ? INT64_MAX : ld->deadline);
 	const struct heapitem *it = heap_min(&ld->heap);
 	if (it && !ld->ending)
 		until = least(until, it->key);

@@ -19,7 +19,8 @@
  *   running   from when all were tried: the clock starts here
  *   ending    time or number is up, or it was told to stop: nothing more is sent, and
  *             what was sent is waited for, up to the timeout: then what is counted here
- *             is what the server counted
+ *             is what the server counted.  (With a rate the time is up when all that was
+ *             due before its end is sent.)
  *   over
  *
  * Conservation: sent requests == answered + under way + lost with their connection. */
