@@ -432,12 +432,16 @@ void schedule(M *mp, P *pp)
 	store_relaxed(&pp->handspin, false);
 	gp = pp->first;
 	pp->first = NULL;
-	/* Not now?  mp is locked to it, and for nobody else: it takes none but on its way out. */
-	if (gp && ((load_relaxed(&sched.stopping) != 0 && !halt(mp, pp)) || m0wants(mp, pp))) {
-		runqput(pp, gp, true);
-		gp = NULL;
-	}
-	while (!m0wants(mp, pp) && (gp || (gp = findrunnable(mp, pp)) != NULL)) {
+	for (;;) {
+		/* Not now?  (mp is locked to pp->first's, and for nobody else: it takes none but on its way out.)  Each is asked
+		 * once: m0 may want p0 at any moment, and who was taken from a queue must not be left in none. */
+		if (m0wants(mp, pp) || (gp && load_relaxed(&sched.stopping) != 0 && !halt(mp, pp))) {
+			if (gp)
+				runqput(pp, gp, true);
+			break;
+		}
+		if (!gp && !(gp = findrunnable(mp, pp)))
+			break;
 		if (lp_unlikely(gp->flags & GF_LOCKED) && mp->lockedg != gp) {
 			sendtolocked(pp, gp);
 			break;
