@@ -255,6 +255,9 @@ describe("a load ends promptly, with a cause and a status,", function()
       "FILE:4:", "later")
     script("function response()\n  error 'in response'\nend", "FILE:2:", "in response")
     script("function delay()\n  error 'in delay'\nend", "FILE:2:", "in delay")
+    -- In the script's own frames.
+    script("function request()\n  error 'in request'\nend",
+      "in request\nstack traceback:\n\t[C]: in function 'error'\n\tFILE:2: in function ")
   end)
 
   it("where the script raises an error at the end", function()

@@ -167,6 +167,7 @@ describe("an error in a bubble", function()
     assert.equal(here .. "boom\nstack traceback:\n", err:sub(1, #here + 22))
     assert.matches("synctest_spec.lua", err:sub(#here + 22), 1, true)
     assert.is_nil(err:find("created by", 1, true))
+    assert.is_nil(err:find("[luapark]", 1, true)) -- the user's frames alone
   end))
 
   it("stays what it is if it is no string", run(function()

@@ -8,10 +8,10 @@
 local buffer = require "string.buffer"
 local core = require "luapark.core"
 
-local sys, load = core.net, core.load
+local sys, load, describe = core.net, core.load, core.onerror.describe
 local type, tostring, tonumber, pairs, ipairs, error, xpcall, setmetatable, getmetatable =
   type, tostring, tonumber, pairs, ipairs, error, xpcall, setmetatable, getmetatable
-local setfenv, getfenv, loadfile, traceback = setfenv, getfenv, loadfile, debug.traceback
+local setfenv, getfenv, loadfile = setfenv, getfenv, loadfile
 
 local loadwrk = {}
 
@@ -190,16 +190,12 @@ end
 
 -- Scripts -------------------------------------------------------------------------------------------------------------
 
-local function handler(err)
-  if type(err) == "string" then
-    return traceback(err, 2)
-  end
-  return tostring(err)
-end
-
 local function leave(outer, ok, ...)
   setfenv(0, outer)
-  return ok, ...
+  if not ok then
+    return false, ((...):gsub("\ncreated by [^\n]*$", "")) -- by load.lua
+  end
+  return true, ...
 end
 
 -- call(env, fn, ...) -> true and fn's results | false and its error with a traceback. Meanwhile what is loaded has the
@@ -207,7 +203,7 @@ end
 function loadwrk.call(env, fn, ...)
   local outer = getfenv(0)
   setfenv(0, env)
-  return leave(outer, xpcall(fn, handler, ...))
+  return leave(outer, xpcall(fn, describe, ...))
 end
 
 -- open(opts) -> the globals of a script that has run, with the table wrk | nil, why

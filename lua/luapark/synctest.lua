@@ -21,7 +21,7 @@ local rt = require "luapark.rt"
 local bubble = require "luapark.bubble"
 
 local view = rt.view
-local start, state, park = core.bubblestart, core.bubblestate, core.park
+local start, state, park, describe = core.bubblestart, core.bubblestate, core.park, core.onerror.describe
 local RUN, WAIT = core.reason.SYNCTESTRUN, core.reason.SYNCTESTWAIT
 local type, error, xpcall, select, unpack = type, error, xpcall, select, unpack
 
@@ -29,10 +29,10 @@ local synctest = {}
 
 -- The bubble's first goroutine ---------------------------------------------------------------------------------------
 
--- An error where it is raised: strings get the traceback, as luapark.run has it.
+-- An error where it is raised: strings get the traceback, as luapark.run has it. (The tail call keeps us out of it.)
 local function raised(err)
   if type(err) == "string" then
-    return (core.onerror.describe(err):gsub("\ncreated by [^\n]*$", "")) -- by run
+    return describe(err)
   end
   return err
 end
@@ -43,6 +43,9 @@ local function ended(result, ok, ...)
     result[i] = select(i, ...)
   end
   if not ok then
+    if type(result[1]) == "string" then
+      result[1] = result[1]:gsub("\ncreated by [^\n]*$", "") -- by run
+    end
     core.bubblefail()
   end
 end
