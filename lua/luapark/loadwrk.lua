@@ -7,10 +7,12 @@
 
 local buffer = require "string.buffer"
 local core = require "luapark.core"
+local netaddr = require "luapark.netaddr"
+local netwait = require "luapark.netwait"
 
 local sys, load, describe = core.net, core.load, core.onerror.describe
-local type, tostring, tonumber, pairs, ipairs, error, xpcall, setmetatable, getmetatable =
-  type, tostring, tonumber, pairs, ipairs, error, xpcall, setmetatable, getmetatable
+local type, tostring, pairs, ipairs, error, xpcall, setmetatable, getmetatable =
+  type, tostring, pairs, ipairs, error, xpcall, setmetatable, getmetatable
 local setfenv, getfenv, loadfile = setfenv, getfenv, loadfile
 
 local loadwrk = {}
@@ -42,25 +44,9 @@ end
 
 -- lookup(host, service) -> list of addresses | nil, why. Parks.
 function loadwrk.lookup(host, service)
-  local list, code
-  local port = tonumber(service)
-  local numeric = port and port >= 1 and port <= 65535 and sys.numeric(host, port)
-  if numeric then
-    list = { numeric }
-  else
-    local lk = sys.newlookup()
-    local _, failed, why = sys.lookup(lk, host, service, false, 0)
-    if why then
-      error(why, 2)
-    end
-    if not failed then
-      list, failed = sys.lookedup(lk)
-    end
-    sys.forget(lk)
-    code = failed
-  end
+  local list, why = netaddr.resolve("tcp", host, service)
   if not list then
-    return nil, (sys.error(code))
+    return nil, why
   end
   for i, bytes in ipairs(list) do
     list[i] = loadwrk.address(bytes)
@@ -70,30 +56,12 @@ end
 
 -- connect(address, seconds) -> true | nil, why. Parks.
 function loadwrk.connect(a, seconds)
-  local fd, pending = sys.connect(a.bytes)
+  local fd, code = netaddr.connect(a.bytes, netwait.deadlineof(seconds))
   if not fd then
-    return nil, (sys.error(pending))
-  end
-  local ok, code = true, nil
-  if pending then
-    local _, failed, why = sys.wait(fd, true, seconds)
-    if why then
-      sys.close(fd)
-      error(why, 2)
-    end
-    if failed then
-      ok, code = nil, failed
-    else
-      ok, code = sys.connected(fd)
-      if not ok and code == sys.EAGAIN then
-        code = sys.ETIMEDOUT
-      end
-    end
+    local _, why = netwait.fail(code)
+    return nil, why
   end
   sys.close(fd)
-  if not ok then
-    return nil, (sys.error(code))
-  end
   return true
 end
 

@@ -13,106 +13,25 @@
 -- waits may be given a limit of its own, as its last argument: seconds or a context.
 
 local core = require "luapark.core"
-local rt = require "luapark.rt"
 local share = require "luapark.share"
 local limit = require "luapark.limit"
+local netwait = require "luapark.netwait"
+local netaddr = require "luapark.netaddr"
 
 local sys = core.net
-local view, now = rt.view, rt.clock -- the world outside does not keep to a bubble's time
-local getmetatable, setmetatable, type, error, tostring, tonumber = getmetatable, setmetatable, type, error, tostring,
-  tonumber
+local getmetatable, setmetatable, type, error, tostring = getmetatable, setmetatable, type, error, tostring
 local concat, select, ipairs = table.concat, select, ipairs
 
-local ended, enlist, delist, less, iscontext, secondsto = limit.ended, limit.enlist, limit.delist, limit.less,
-  limit.iscontext, limit.secondsto
+local ended, iscontext = limit.ended, limit.iscontext
+local fail, await, badarg, typename, deadlineof, fddeadline = netwait.fail, netwait.await, netwait.badarg,
+  netwait.typename, netwait.deadlineof, netwait.fddeadline
+local split, families, addresses, connect = netaddr.split, netaddr.families, netaddr.addresses, netaddr.connect
 
-local AGAIN, READY, CLOSED = sys.EAGAIN, sys.READY, sys.CLOSED
-local ENDED = 1 -- among the codes, which are negative: the call's context has ended
+local AGAIN, ENDED = sys.EAGAIN, netwait.ENDED
 
 local FD = 2 -- of a handle: its socket, a reference (share.lua)
 
 local net = {}
-
--- What a failed call returns: nil, message, code.
-local function fail(code, ctx)
-  if code == ENDED then
-    return nil, ended(ctx)
-  elseif code == sys.EOF then
-    return nil, "closed", "EOF"
-  elseif code == sys.EBADF then
-    return nil, "closed", "EBADF" -- by this side
-  elseif code == sys.EPIPE then
-    return nil, "closed", "EPIPE" -- by the peer, seen while writing
-  elseif code == sys.ETIMEDOUT then
-    return nil, "timeout", "ETIMEDOUT"
-  end
-  return nil, sys.error(code)
-end
-net.fail = fail
-
--- An argument error at the line that called fname, which called us over `between` other functions.
-local function badarg(n, fname, what, got, between)
-  error(("bad argument #%d to '%s' (%s, got %s)"):format(n, fname, what, got), 3 + (between or 0))
-end
-
-local function typename(v)
-  return v == nil and "no value" or type(v)
-end
-
--- The same with a context.
-local function awaitctx(fd, forwriting, seconds, ctx)
-  local d, when, refused = enlist(ctx)
-  if refused then
-    error(refused, 0)
-  elseif d == false then
-    return ENDED
-  end
-  local _, code, why = sys.wait(fd, forwriting, less(seconds, secondsto(ctx, when)), d)
-  local wake = view.wake
-  if d then
-    delist(ctx, d, not code)
-  end
-  if why then
-    error(why, 0)
-  elseif code then
-    return code
-  elseif wake ~= READY then
-    return wake == CLOSED and sys.EBADF or ended(ctx) and ENDED or sys.ETIMEDOUT
-  end
-end
-
--- Parks until fd is ready: nothing, or the code of what went wrong. deadline: on now()'s clock, or nil or false; ctx: a
--- context or nil.
-local function await(fd, forwriting, deadline, ctx)
-  local seconds = deadline and deadline - now() or nil
-  if seconds and seconds <= 0 then
-    return sys.ETIMEDOUT
-  elseif ctx then
-    return awaitctx(fd, forwriting, seconds, ctx)
-  end
-  local _, code, why = sys.wait(fd, forwriting, seconds)
-  if why then
-    error(why, 0)
-  elseif code then
-    return code
-  end
-  local wake = view.wake
-  if wake ~= READY then
-    return wake == CLOSED and sys.EBADF or sys.ETIMEDOUT
-  end
-end
-net.await = await
-
--- When an operation that starts now must have ended.
-local function deadlineof(timeout)
-  return timeout and now() + timeout
-end
-
--- The same of one on fd, which has found at its first try that it must wait; seconds: its own limit, if any. false: at no
--- time.
-local function fddeadline(fd, seconds)
-  return deadlineof(seconds or sys.timeout(fd)) or false
-end
 
 local function checktimeout(s, fname)
   if s ~= nil and (type(s) ~= "number" or s ~= s or s < 0) then
@@ -387,65 +306,7 @@ function Listener:__tostring()
   return "listener on " .. (address(self, false) or "(closed)")
 end
 
--- Addresses ------------------------------------------------------------------------------------------------------------
-
--- host, port of "host:port", "[v6]:port" or ":port"; nil if it is none of these. The port is a number or a service name.
-local function split(s)
-  local host, port = s:match("^%[([%x:.%%%w]*)%]:(%w[%w-]*)$")
-  if not host then
-    host, port = s:match("^([^:%[%]%s%c]*):(%w[%w-]*)$")
-  end
-  if port and port:find("^%d") and (not port:find("^%d+$") or tonumber(port) > 65535) then
-    return nil
-  end
-  return host, port
-end
-
-local families = { tcp = 0, tcp4 = sys.INET, tcp6 = sys.INET6 }
-
--- The addresses of "host:port": a list | nil, message, code. May park.
-local function resolve(network, s, passive, deadline, ctx)
-  local host, port = split(s)
-  local family = families[network]
-  if host == "" then
-    host = passive and (network == "tcp4" and "0.0.0.0" or "::") or "localhost"
-  end
-  local numeric, itsfamily = sys.numeric(host, tonumber(port) or 0)
-  if numeric and tonumber(port) then
-    if family ~= 0 and family ~= itsfamily then
-      return nil, "no " .. network .. " address: " .. host, "EAFNOSUPPORT"
-    end
-    return { numeric }
-  end
-  local lk = sys.newlookup()
-  local d, when
-  if ctx then
-    local refused
-    d, when, refused = enlist(ctx)
-    if refused then
-      error(refused, 0)
-    elseif d == false then
-      return fail(ENDED, ctx)
-    end
-  end
-  local _, code, why = sys.lookup(lk, host, port, passive, family, less(deadline and deadline - now(),
-    secondsto(ctx, when)), d)
-  if d then
-    delist(ctx, d, not code)
-  end
-  if why then
-    error(why, 0)
-  end
-  local list
-  if not code then
-    list, code = sys.lookedup(lk)
-  end
-  sys.forget(lk)
-  if not list then
-    return fail(code == sys.ETIMEDOUT and ctx and ended(ctx) and ENDED or code, ctx)
-  end
-  return list
-end
+-- Dialling and listening ----------------------------------------------------------------------------------------------
 
 -- dial's and listen's arguments; their callers' line is two levels up from us.
 local function checkarguments(fname, network, address_, options)
@@ -475,36 +336,6 @@ local function checkarguments(fname, network, address_, options)
     badarg(3, fname, "ctx: context expected", type(options.ctx), 1)
   end
   return options or {}
-end
-
-local function addresses(network, s, passive, deadline, ctx)
-  if network == "unix" then
-    return { sys.unixaddr(s) }
-  end
-  return resolve(network, s, passive, deadline, ctx)
-end
-
--- Connects to one address: fd | nil, code
-local function connect(address_, deadline, ctx)
-  local fd, pending = sys.connect(address_)
-  if not fd then
-    return nil, pending
-  end
-  while pending do
-    local code = await(fd, true, deadline, ctx)
-    if not code then
-      pending, code = sys.connected(fd)
-      if pending then
-        return fd
-      end
-    end
-    if code ~= AGAIN then
-      sys.close(fd)
-      return nil, code
-    end
-    pending = true
-  end
-  return fd
 end
 
 -- dial(network, address [, { timeout = seconds, ctx = context }]) -> connection | nil, message, code. Parks. Tries a name's
@@ -554,6 +385,7 @@ end
 share.class("conn", Conn, Conn)
 share.class("listener", Listener, Listener)
 
+net.fail, net.await = fail, await
 net.newconn = newconn
 net.Conn = Conn
 
