@@ -87,6 +87,8 @@ describe("a script of a load", function()
         assert(not pcall(wrk.connect, "127.0.0.1"))
         local ok, err = pcall(wrk.lookup, "no-such-host.invalid", "80")
         assert(not ok and err:find "unable to resolve no%-such%-host.invalid:80: ", err)
+        ok, err = pcall(wrk.lookup, "127.0.0.1", "99999")
+        assert(not ok and err:find "no such port: 99999", err)
       end
       function init() assert(tostring(wrk.thread.addr) == "127.0.0.1:" .. wrk.port) end]])
     assert.is_nil(why)

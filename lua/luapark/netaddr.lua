@@ -43,7 +43,9 @@ function netaddr.resolve(network, host, port, passive, deadline, ctx)
     host = passive and (network == "tcp4" and "0.0.0.0" or "::") or "localhost"
   end
   local number = tonumber(port)
-  number = number and number >= 0 and number <= 65535 and number or nil
+  if number and not (number >= 0 and number <= 65535) then -- the C library would take what fits 16 bits
+    return nil, "no such port: " .. port, "EAI_SERVICE"
+  end
   local numeric, itsfamily = sys.numeric(host, number or 0)
   if numeric and number then
     if family ~= 0 and family ~= itsfamily then
