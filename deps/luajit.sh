@@ -167,6 +167,19 @@ repair_itern() {
 	[ "$changed" = 2 ] || die "cannot repair rec_itern in $version: the source is not as expected"
 }
 
+# On arm64 a negated difference of two products comes out with the wrong sign: -(a * b - c * d) is compiled to one
+# fused instruction, always the one that is right where the second product is fused and wrong where the first is.
+# (Its siblings are fused for -O+fma alone.) So sums alone are fused there, and only for that.
+repair_fusenmadd() {
+	local file=$new/tree/src/lj_asm_arm64.h
+	local was='if (irn->o != IR_ADD && irn->o != IR_SUB)'
+	[ -e "$file" ] || return 0
+	sed -i "/^static int asm_fusenmadd/,/^}/ s/$was/if (!(as->flags \& JIT_F_OPT_FMA) || irn->o != IR_ADD)/" "$file"
+	if sed -n '/^static int asm_fusenmadd/,/^}/ p' "$file" | grep -qF "$was"; then
+		die "cannot repair asm_fusenmadd in $version: the source is not as expected"
+	fi
+}
+
 # ---- Building -------------------------------------------------------------------------------------------
 
 # Builds $new/tree and lays the result out in $new/out. Not LuaJIT's `amalg`, though Debian builds that:
@@ -300,11 +313,13 @@ elif [ -n "$LUAJIT_SRC" ]; then
 	version="LUAJIT_SRC=$LUAJIT_SRC"
 	say "building a copy of $LUAJIT_SRC"
 	cp -rp -- "$LUAJIT_SRC" "$new/tree"
+	repair_fusenmadd
 	quietly make -C "$new/tree/src" clean || die "cannot clean a copy of $LUAJIT_SRC"
 	build dir
 elif fetch_debian; then
 	say "building $version"
 	case $version in *git20220320*) repair_itern ;; esac
+	repair_fusenmadd
 	build debian
 	mv "$new/download" "$new/out/download"
 elif [ -n "$LUAJIT_PIN" ]; then

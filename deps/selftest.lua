@@ -325,6 +325,17 @@ form("allocating", function(n)
 	return t.v, sum(n)
 end)
 
+-- What LuaJIT on arm64 gives the wrong sign if it is built without more ado. A store, so that nothing is folded.
+if checkhook then
+	form("negated difference of products", function(n)
+		local x = ffi.new "double[1]"
+		for i = 1, n do
+			x[0] = -(i * 1.5 - (i + 1) * 0.5)
+		end
+		return x[0], -(n * 1.5 - (n + 1) * 0.5)
+	end)
+end
+
 -- ---- Judging them -------------------------------------------------------------------------------------------
 
 local links -- how the traces ended that were compiled in this run; nil: nobody asks
