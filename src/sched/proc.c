@@ -245,12 +245,18 @@ static void readyhere(G *gp, int32_t wake)
 	runqput(gp->p, gp, true);
 }
 
+/* Stress: gp, which is ours, takes the way of those that are not.  (A bubble would find all blocked
+ * meanwhile.) */
+static bool detours(const M *mp, const G *gp)
+{
+	return mp && readgstatus(gp) == Gwaiting && !(gp->flags & GF_BUBBLE) && randnext(&mp->p->rand) % 4 == 0;
+}
+
 void goready(G *gp, int32_t wake)
 {
 	const M *mp = getm();
-	bool detour = lp_unlikely(sched.stress) && readgstatus(gp) == Gwaiting && !(gp->flags & GF_BUBBLE) && mp &&
-		      randnext(&mp->p->rand) % 4 == 0; /* a bubble would find all blocked meanwhile */
-	if (lp_likely(!mp || mp->p == gp->p) && lp_likely(!detour)) { /* the host's is p0's */
+	/* The host's is p0's. */
+	if (lp_likely(!mp || mp->p == gp->p) && !(lp_unlikely(sched.stress) && detours(mp, gp))) {
 		readyhere(gp, wake);
 		return;
 	}
