@@ -10,14 +10,7 @@ local lp, run, OK = helper.lp, helper.run, loadserver.OK
 describe("a load", function()
   -- it, with a server that answers so: fn(server, load)
   local function with(name, respond, fn)
-    it(name, run(function()
-      local server = loadserver.start(respond)
-      local ok, err = pcall(fn, server, function(...)
-        return loadserver.load(server, ...)
-      end)
-      server.stop()
-      assert(ok, err)
-    end))
+    it(name, loadserver.with(respond, fn))
   end
 
   local function noerrors(result)

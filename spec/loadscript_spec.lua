@@ -9,14 +9,7 @@ local lp, run = helper.lp, helper.run
 describe("a script of a load", function()
   -- it, with a server: fn(server, load)
   local function with(name, fn, respond)
-    it(name, run(function()
-      local server = loadserver.start(respond)
-      local ok, err = pcall(fn, server, function(...)
-        return loadserver.load(server, ...)
-      end)
-      server.stop()
-      assert(ok, err)
-    end))
+    it(name, loadserver.with(respond, fn))
   end
 
   -- What the script says by the header X-Say of its requests, one for each.

@@ -102,4 +102,16 @@ function loadserver.load(server, args, script, rest)
   return result, why and (why:gsub(name:gsub("%p", "%%%0"), "FILE"))
 end
 
+-- A test's body: fn(server, load) in a goroutine, with a server that answers so.
+function loadserver.with(respond, fn)
+  return helper.run(function()
+    local server = loadserver.start(respond)
+    local ok, err = pcall(fn, server, function(...)
+      return loadserver.load(server, ...)
+    end)
+    server.stop()
+    assert(ok, err)
+  end)
+end
+
 return loadserver
