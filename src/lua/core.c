@@ -46,6 +46,7 @@ int luaopen_luapark_core(lua_State *L)
 	watchend(L, ls);
 	lua_newtable(L);
 	lib_proc_open(L, ls);
+	lib_park_open(L, ls);
 	lib_share_open(L, ls);
 	lib_sync_open(L, ls);
 	lib_coroutine_open(L, ls);

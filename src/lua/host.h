@@ -256,6 +256,7 @@ G *host_checkg(lua_State *L, int idx);
 
 /* The registered libraries, each a table of functions on top of L. */
 void lib_proc_open(lua_State *L, struct lstate *ls);
+void lib_park_open(lua_State *L, struct lstate *ls);
 void lib_coroutine_open(lua_State *L, struct lstate *ls);
 void lib_require_open(lua_State *L, struct lstate *ls);
 void lib_net_open(lua_State *L, struct lstate *ls);
